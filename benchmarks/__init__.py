@@ -1,0 +1,1 @@
+"""Measurements of exported .tflite files; run from the repository root."""

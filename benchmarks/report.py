@@ -1,0 +1,152 @@
+"""How a latency measurement is shown and stored."""
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.stats import LatencyResult, LatencySettings, display_names
+from mobilenet_tf import cli
+
+_LEFT_COLUMNS = 2  # Text; the others are numbers.
+
+
+def format_table(results: Sequence[LatencyResult]) -> str:
+    """Formats results as an aligned table, one row per file.
+
+    Args:
+        results: at least one. With several, the last column is the ratio of a
+            file's median to that of the first.
+
+    Returns:
+        Lines of text. Times are in milliseconds, sizes in millions of bytes.
+    """
+    header = ["file", "input", "size MB", "init", "first run", "median", "p90", "p99", "min"]
+    header += ["mean", "std", "cpu", "peak MB", "XNNPACK parts"]
+    names = display_names([result.path for result in results])
+    rows = [header] + [_row(name, result) for name, result in zip(names, results)]
+    if len(results) > 1:
+        first_ms = results[0].stats.median_ms
+        ratios = [f"{result.stats.median_ms / first_ms:.2f}x" for result in results]
+        rows = [[*row, cell] for row, cell in zip(rows, ["vs first", *ratios])]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join(_aligned(row, widths) for row in rows)
+
+
+def _row(name: str, result: LatencyResult) -> list[str]:
+    stats = result.stats
+    _, height, width, _ = result.input_shape
+    times_ms = [result.init_ms, result.first_run_ms, stats.median_ms, stats.p90_ms, stats.p99_ms]
+    times_ms += [stats.min_ms, stats.mean_ms, stats.std_ms, result.cpu_ms]
+    return [
+        name,
+        f"{result.input_dtype} {height}x{width}",
+        f"{result.size_bytes / 1e6:.2f}",
+        *(f"{time_ms:.3f}" for time_ms in times_ms),
+        f"{result.peak_memory_bytes / 1e6:.1f}",
+        str(result.xnnpack_partitions),
+    ]
+
+
+def _aligned(row: list[str], widths: list[int]) -> str:
+    left = [cell.ljust(width) for cell, width in zip(row[:_LEFT_COLUMNS], widths)]
+    right = [cell.rjust(width) for cell, width in zip(row[_LEFT_COLUMNS:], widths[_LEFT_COLUMNS:])]
+    return "  ".join(left + right).rstrip()
+
+
+def format_machine(machine: Mapping[str, Any]) -> str:
+    """Formats what `describe_machine` returned as one line."""
+    memory_bytes, load = machine["memory_bytes"], machine["load_average"]
+    parts = [
+        f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores",
+        f"{memory_bytes / 1e9:.1f} GB" if memory_bytes else "memory unknown",
+        f"governor {machine['governor']}",
+        "load " + (" ".join(f"{value:.2f}" for value in load) if load else "unknown"),
+        machine["os"],
+        f"Python {machine['python']}",
+        *(f"{package} {version}" for package, version in machine["versions"].items() if version),
+        machine["date_time"],
+    ]
+    return ", ".join(parts)
+
+
+def to_json(
+    results: Sequence[LatencyResult],
+    settings: LatencySettings,
+    machine: Mapping[str, Any],
+    warnings: Sequence[str],
+) -> dict[str, Any]:
+    """Puts a measurement into the form that is stored.
+
+    Returns:
+        A dict of
+        machine: from `describe_machine`, taken before the measurement;
+        settings: the fields of `LatencySettings`;
+        noisy: whether something speaks against comparing the numbers;
+        noise_reasons: from `noise_warnings`, empty where noisy is false;
+        results: one dict per file in the order given, with the fields of
+        `LatencyResult`, but "file" (the name, with its folder only where two
+        files have the same name) in place of path, and the fields of
+        `LatencyStats` under "stats".
+    """
+    rows = []
+    for name, result in zip(display_names([result.path for result in results]), results):
+        fields = dataclasses.asdict(result)
+        del fields["path"]
+        rows.append({"file": name, **fields})
+    return {
+        "machine": dict(machine),
+        "settings": dataclasses.asdict(settings),
+        "noisy": bool(warnings),
+        "noise_reasons": list(warnings),
+        "results": rows,
+    }
+
+
+def check_json_path(path: str, overwrite: bool) -> None:
+    """Checks, before any work, that a result can be stored.
+
+    Raises:
+        UsageError: not a .json file, or one that exists without `overwrite`.
+        WorkError: its folder is missing or cannot be written to.
+    """
+    if not path.endswith(".json"):
+        # Also keeps a slip of the pen from replacing a model.
+        raise cli.UsageError(f"--json must name a .json file; choose another. Received: {path}")
+    if os.path.isdir(path):
+        raise cli.UsageError(f"--json must name a file; choose another. Received: {path} (folder)")
+    if os.path.lexists(path) and not overwrite:
+        raise cli.UsageError(
+            f"--json must name a new file; choose another or add --overwrite. Received: {path}"
+        )
+    try:
+        # Trying is the only reliable test: read-only disks ignore permissions.
+        with tempfile.TemporaryFile(dir=os.path.dirname(path) or "."):
+            pass
+    except OSError as error:
+        raise cli.WorkError(
+            "the folder of --json must exist and be writable; create it or choose another. "
+            f"Received: {path} ({error.strerror})"
+        ) from None
+
+
+def write_json(path: str, content: Mapping[str, Any], overwrite: bool) -> None:
+    """Writes beside the file and renames, so that no reader meets half of it.
+
+    Raises:
+        UsageError, WorkError: see `check_json_path`; the file may have appeared
+            during the measurement.
+    """
+    check_json_path(path, overwrite)
+    beside = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            json.dump(content, file, indent=2)
+            file.write("\n")
+        os.replace(beside, path)
+    except BaseException:
+        if os.path.exists(beside):
+            os.remove(beside)
+        raise

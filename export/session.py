@@ -1,0 +1,169 @@
+"""One call of convert_tflite.py: model, data, conversion and proof together."""
+
+import dataclasses
+import os
+import time
+from typing import Any
+
+from export import convert as conversion
+from export import evaluation, report
+from export.recipes import Recipe
+from mobilenet_tf import files, runs
+from mobilenet_tf.cli import UsageError
+from mobilenet_tf.data import datasets
+from mobilenet_tf.data.store import balanced_indices
+from mobilenet_tf.runtime import TFLiteModel
+
+
+@dataclasses.dataclass(frozen=True)
+class Session:
+    """A model and the data it belongs with.
+
+    Attributes:
+        model_path: of the .keras file.
+        name: start of the .tflite's name.
+        class_names: in output order; None where unknown.
+        data: what calibrates and evaluates; None where there is none.
+    """
+
+    model_path: str
+    name: str
+    class_names: list[str] | None
+    data: datasets.DataConfig | None
+
+    def default_output(self, quantize: str) -> str:
+        """Path of the .tflite beside the model."""
+        suffix = conversion_suffix(quantize)
+        return os.path.join(os.path.dirname(self.model_path), f"{self.name}_{suffix}.tflite")
+
+
+def conversion_suffix(quantize: str) -> str:
+    """End of a file's name for a mode of `--quantize`."""
+    return "float32" if quantize == "none" else quantize
+
+
+def open_session(model: str | None, dataset: str | None, data_dir: str | None) -> Session:
+    """Finds the model and its data set.
+
+    Args:
+        model: a run folder or a .keras file; None for the newest run.
+        dataset: to use instead of the run's own; None for that.
+        data_dir: where TFDS data sets lie.
+
+    Returns:
+        A `Session`.
+
+    Raises:
+        FileNotFoundError: no such model.
+        ValueError: a run without a model, or a file of another kind.
+    """
+    path = runs.newest_run("runs", runs.MODEL) if model is None else model
+    if os.path.isdir(path):
+        path = os.path.join(path, runs.MODEL)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            "the model must be a finished run or a .keras file; run train.py first. "
+            f"Received: {path}"
+        )
+    if not path.endswith(".keras"):
+        raise ValueError(f"the model must be a run or a .keras file. Received: {path}")
+    folder = os.path.dirname(path)
+    name, data = os.path.splitext(os.path.basename(path))[0], None
+    if os.path.isfile(os.path.join(folder, runs.CONFIG)):
+        config, _ = runs.read_config(folder)
+        suffix = "" if os.path.basename(path) == runs.MODEL else f"_{name}"
+        name, data = f"{config.network.file_name}{suffix}", config.data
+    if dataset is not None:
+        data = datasets.DataConfig(dataset=dataset, data_dir=data_dir)
+    return Session(path, name, runs.labels_of(path), data)
+
+
+def convert(
+    session: Session,
+    recipe: Recipe,
+    output: str,
+    calibration_samples: int,
+    seed: int,
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Converts, loads the file again, and compares it with the Keras model.
+
+    Args:
+        session: from `open_session`.
+        recipe: from `export.recipes`.
+        output: path of the .tflite; its report is written as .json beside it.
+        calibration_samples: training images for recipes that calibrate.
+        seed: of their choice.
+        overwrite: replace existing files.
+
+    Returns:
+        The report, as in the .json; see `report.make_report`.
+
+    Raises:
+        UsageError: a recipe that calibrates, and no data set.
+        ValueError: existing files, or a data set that does not fit the model.
+        WorkError: the conversion failed.
+    """
+    report_path = f"{os.path.splitext(output)[0]}.json"
+    for path in (output, report_path):
+        files.refuse_existing(path, overwrite)
+    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
+        raise ValueError(f"the folder of --output must exist. Received: {output}")
+    if recipe.needs_calibration and session.data is None:
+        raise UsageError(
+            f"--quantize {recipe.name} needs images to calibrate on; name the training data with "
+            f"--dataset. Received: {session.model_path}, which is in no run folder"
+        )
+    start = time.monotonic()
+    model = evaluation.load_keras_model(session.model_path)
+    image_size = model.input_shape[1]
+    source = None if session.data is None else datasets.open_source(session.data)
+    class_names = _class_names(session, source, model.output_shape[-1])
+    calibration = None
+    if recipe.needs_calibration:
+        assert source is not None
+        train = source.read_train(image_size)
+        calibration = train.images.fetch(balanced_indices(train.labels, calibration_samples, seed))
+        del train
+    conversion.convert_file(session.model_path, recipe, calibration, output)
+    converted_s = time.monotonic() - start
+    scores = None
+    if source is not None:
+        split = source.read_validation(image_size)
+        keras_scores = evaluation.keras_scores(model, split, "the Keras model")
+        tflite_scores = evaluation.tflite_scores(TFLiteModel(output), split, "the .tflite")
+        scores = report.Scores(split.labels, keras_scores, tflite_scores)
+    content = report.make_report(
+        output,
+        session.model_path,
+        recipe,
+        class_names,
+        calibration_images=0 if calibration is None else len(calibration),
+        seed=seed,
+        seconds=converted_s,
+        data=session.data,
+        scores=scores,
+    )
+    files.write_json(report_path, content)
+    return content
+
+
+def _class_names(
+    session: Session, source: datasets.Source | None, classes: int
+) -> list[str] | None:
+    """The class names, checked against the model's outputs and the data set."""
+    names = session.class_names
+    if source is not None:
+        names = names or list(source.class_names)
+        if names != list(source.class_names):
+            raise ValueError(
+                "the data set must have the classes that the model was trained on, in the same "
+                f"order. Received: {len(source.class_names)} classes, {source.class_names[0]} "
+                f"first, for a model with {len(names)}, {names[0]} first"
+            )
+    if names is not None and len(names) != classes:
+        raise ValueError(
+            f"there must be one class name per output. Received: {len(names)} names, "
+            f"{classes} outputs"
+        )
+    return names

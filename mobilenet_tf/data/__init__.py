@@ -1,0 +1,1 @@
+"""Data sets: finding and checking images, and feeding them to the network."""

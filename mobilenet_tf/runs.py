@@ -1,0 +1,213 @@
+"""Run folders: what training writes and everything later reads.
+
+runs/<name>/model.keras              the trained network, labels inside
+            best.keras               the same, of the epoch with the best accuracy
+            labels.txt               class names, one a line, in output order
+            config.json              everything needed to repeat the run
+            history.csv, curves.png  one row, one point per epoch
+            checkpoint.weights.h5    weights and optimizer, for --resume
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Sequence
+from typing import Any
+
+from mobilenet_tf import files, specs
+from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.recipe import Recipe
+
+MODEL, BEST, LABELS = "model.keras", "best.keras", "labels.txt"
+CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
+CHECKPOINT = "checkpoint.weights.h5"
+_PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """Which network; see `specs.get_spec` and `layout.build_layout`.
+
+    Attributes:
+        image_size: side of the square input in pixels; None to take the data
+            set's, up to 224.
+    """
+
+    version: specs.Version
+    size: str | None = None
+    minimalistic: bool = False
+    profile: str | None = None
+    reduced_tail: specs.ReducedTail | None = None
+    alpha: float = 1.0
+    image_size: int | None = None
+    last_map: int | None = None
+
+    @property
+    def spec(self) -> specs.Spec:
+        """The network's table."""
+        return specs.get_spec(
+            self.version, self.size, self.minimalistic, self.profile, self.reduced_tail
+        )
+
+    @property
+    def file_name(self) -> str:
+        """How its files are called, such as mobilenet_v3_small_1.0_224."""
+        alpha = f"{self.alpha:.4f}".rstrip("0")
+        return f"mobilenet_{self.spec.name}_{alpha}{'0' * alpha.endswith('.')}_{self.image_size}"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """A whole training run.
+
+    Attributes:
+        network, data, recipe: what, on what, and how.
+        weights: a file or run to start from; None for random weights.
+        freeze_backbone: train the classifier only.
+        seed: of weights, order and augmentation.
+        output_dir: the run folder; None for runs/<network>_<data set>.
+        tensorboard: write event files too.
+    """
+
+    network: NetworkConfig
+    data: DataConfig = DataConfig()
+    recipe: Recipe = Recipe()
+    weights: str | None = None
+    freeze_backbone: bool = False
+    seed: int = 0
+    output_dir: str | None = None
+    tensorboard: bool = False
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def create_run(config: TrainConfig) -> str:
+    """Makes a new run folder and returns its path.
+
+    Raises:
+        ValueError: `output_dir` exists and is not empty.
+    """
+    if config.output_dir is not None:
+        if os.path.isdir(config.output_dir) and os.listdir(config.output_dir):
+            raise ValueError(
+                "a run needs a new or empty folder; choose another --output-dir, or pass "
+                f"--resume to go on. Received: {config.output_dir}"
+            )
+        os.makedirs(config.output_dir, exist_ok=True)
+        return config.output_dir
+    data_name = os.path.basename(os.path.normpath(config.data.dataset)).replace(":", "_")
+    base = os.path.join("runs", f"{config.network.file_name}_{data_name}")
+    os.makedirs("runs", exist_ok=True)
+    number = 1
+    while True:
+        path = base if number == 1 else f"{base}_{number}"
+        try:
+            os.mkdir(path)
+            return path
+        except FileExistsError:
+            number += 1
+
+
+def write_config(run: str, config: TrainConfig, details: dict[str, Any]) -> None:
+    """Writes config.json: the settings, what they came to, and versions."""
+    content = dataclasses.asdict(config) | details | {"versions": package_versions()}
+    files.write_json(os.path.join(run, CONFIG), content)
+
+
+def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
+    """Reads a run's config.json.
+
+    Returns:
+        The settings, and everything in the file.
+
+    Raises:
+        ValueError: the folder is no run, or its file is damaged.
+    """
+    path = os.path.join(run, CONFIG)
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        config = TrainConfig(
+            network=NetworkConfig(**content["network"]),
+            data=DataConfig(**content["data"]),
+            recipe=Recipe(**content["recipe"]),
+            **{
+                key: content[key]
+                for key in ("weights", "freeze_backbone", "seed", "output_dir", "tensorboard")
+            },
+        )
+    except FileNotFoundError:
+        raise ValueError(
+            f"a run must be a folder that train.py made. Received: {run} without {CONFIG}"
+        ) from None
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"{CONFIG} must be as train.py wrote it. Received: {path} ({error!r})"
+        ) from None
+    return config, content
+
+
+def newest_run(root: str, file_name: str) -> str:
+    """The run under `root` whose `file_name` was written last.
+
+    Raises:
+        ValueError: there is none.
+    """
+    candidates = []
+    for entry in os.scandir(root) if os.path.isdir(root) else ():
+        path = os.path.join(entry.path, file_name)
+        if os.path.isfile(path) and os.path.isfile(os.path.join(entry.path, CONFIG)):
+            candidates.append((os.path.getmtime(path), entry.path))
+    if not candidates:
+        raise ValueError(
+            f"there is no run with a {file_name} yet; run train.py first or name one. "
+            f"Received: {root}/"
+        )
+    return max(candidates)[1]
+
+
+def write_labels(path: str, class_names: Sequence[str]) -> None:
+    """Writes class names, one a line, in the order of the outputs."""
+    files.write_text(path, "".join(f"{name}\n" for name in class_names))
+
+
+def embed_labels(model_path: str, class_names: Sequence[str]) -> None:
+    """Puts labels.txt into a .keras file, which is a zip; Keras ignores it."""
+    with zipfile.ZipFile(model_path, "a") as archive:
+        archive.writestr(LABELS, "".join(f"{name}\n" for name in class_names))
+
+
+def labels_of(model_path: str) -> list[str] | None:
+    """Class names that travel with a model.
+
+    Args:
+        model_path: a .keras or .tflite file.
+
+    Returns:
+        Those inside the file, else those of labels.txt or <model>.json beside
+        it, else None.
+    """
+    if zipfile.is_zipfile(model_path):
+        with zipfile.ZipFile(model_path) as archive:
+            if LABELS in archive.namelist():
+                return archive.read(LABELS).decode("utf-8").splitlines()
+    report = os.path.splitext(model_path)[0] + ".json"
+    if os.path.isfile(report):
+        with open(report, encoding="utf-8") as file:
+            names = json.load(file).get("class_names")
+        if names:
+            return names
+    beside = os.path.join(os.path.dirname(model_path), LABELS)
+    if os.path.isfile(beside):
+        with open(beside, encoding="utf-8") as file:
+            return file.read().splitlines()
+    return None

@@ -1,0 +1,186 @@
+"""Weights by layer name: reading every Keras file format, strict or partial.
+
+Layers are matched by name, never by position, so that weights move between
+Keras 3 and tf_keras, between networks with different tops, and from
+keras.applications' files to ours.
+"""
+
+import dataclasses
+import json
+import os
+import re
+import zipfile
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mobilenet_tf.engine import keras
+
+WeightsByLayer = dict[str, list[np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransferReport:
+    """What a partial load did.
+
+    Attributes:
+        loaded: names of the layers that took weights.
+        missing: layers of the model that the file does not have.
+        mismatched: layers whose shapes differ, with both shapes as text.
+        unused: layers of the file that the model does not have.
+    """
+
+    loaded: tuple[str, ...]
+    missing: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.left)} layers"
+        return f"{text}; left as they were: {', '.join(self.left)}" if self.left else text
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Layers of the model that kept their weights."""
+        return self.missing + self.mismatched
+
+
+def check_path(path: str) -> None:
+    """Raises `FileNotFoundError` or `ValueError` unless `path` may hold weights."""
+    if not os.path.isfile(path):
+        raise FileNotFoundError(
+            f'weights must be None, "imagenet" or the path of an existing file. Received: {path}'
+        )
+    if not str(path).endswith((".h5", ".keras")):
+        raise ValueError(f"a weights file must end in .keras, .weights.h5 or .h5. Received: {path}")
+
+
+def load_weights(model: keras.Model, path: str) -> None:
+    """Loads a weights file that must fit exactly.
+
+    Args:
+        model: gets the weights.
+        path: .keras, .weights.h5, or a .h5 file of Keras 1 or 2.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a weights file, or its layers differ from the model's.
+    """
+    report = transfer_weights(model, path)
+    if report.left or report.unused:
+        problems = [f"missing {name}" for name in report.missing]
+        problems += list(report.mismatched) + [f"unused {name}" for name in report.unused]
+        shown = ", ".join(problems[:4]) + (", ..." if len(problems) > 4 else "")
+        raise ValueError(
+            "the weights must fit the model layer by layer; check version, size, alpha, classes "
+            f"and include_top. Received: {path} with {len(problems)} differences ({shown})"
+        )
+
+
+def transfer_weights(model: keras.Model, path: str) -> TransferReport:
+    """Loads every layer whose name and shapes agree and leaves the others.
+
+    Args:
+        model: gets the weights.
+        path: see `load_weights`.
+
+    Returns:
+        What was loaded and what was not.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a weights file.
+    """
+    check_path(path)
+    try:
+        weights = _read(str(path), model)
+    except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"a weights file must be an intact Keras file. Received: {path} ({error})"
+        ) from None
+    return assign_weights(model, weights)
+
+
+def assign_weights(model: keras.Model, weights: WeightsByLayer) -> TransferReport:
+    """Gives each layer the arrays under its name; see `transfer_weights`."""
+    loaded, missing, mismatched = [], [], []
+    unused = {_canonical(name): (name, arrays) for name, arrays in weights.items()}
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        _, arrays = unused.pop(_canonical(layer.name), (None, None))
+        if arrays is None:
+            missing.append(layer.name)
+            continue
+        wanted = [tuple(variable.shape) for variable in layer.weights]
+        given = [array.shape for array in arrays]
+        if wanted != given:
+            mismatched.append(f"{layer.name} is {wanted[0]}, the file has {given[0]}")
+            continue
+        layer.set_weights(arrays)
+        loaded.append(layer.name)
+    names = sorted(name for name, _ in unused.values())
+    return TransferReport(tuple(loaded), tuple(missing), tuple(mismatched), tuple(names))
+
+
+def _canonical(layer_name: str) -> str:
+    """One spelling for both Kerases: Keras 2's V3 says Conv/BatchNorm for conv_bn."""
+    return layer_name.replace("/BatchNorm", "_bn").replace("/", "_").lower()
+
+
+def weights_by_layer(model: keras.Model) -> WeightsByLayer:
+    """The arrays of every layer that has weights, by layer name."""
+    return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+
+
+def _read(path: str, model: keras.Model) -> WeightsByLayer:
+    if path.endswith(".keras"):
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json"))
+            layers = [(x["class_name"], x["config"]["name"]) for x in config["config"]["layers"]]
+            with archive.open("model.weights.h5") as stream, h5py.File(stream, "r") as file:
+                return _read_numbered(file, layers)
+    with h5py.File(path, "r") as file:
+        if "layers" in file or "_layer_checkpoint_dependencies" in file:
+            layers = [(type(layer).__name__, layer.name) for layer in model.layers]
+            return _read_numbered(file, layers)
+        return _read_named(file["model_weights"] if "model_weights" in file else file)
+
+
+def _read_named(group: Any) -> WeightsByLayer:
+    """The layout of Keras 1 and 2: groups with the layers' names."""
+    weights = {}
+    for layer_name in _decoded(group.attrs["layer_names"]):
+        names = _decoded(group[layer_name].attrs["weight_names"])
+        if names:
+            weights[layer_name] = [np.asarray(group[layer_name][name]) for name in names]
+    return weights
+
+
+def _decoded(names: Any) -> list[str]:
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+
+
+def _read_numbered(file: Any, layers: list[tuple[str, str]]) -> WeightsByLayer:
+    """Keras 3's layout: groups named by class and counted in layer order."""
+    groups = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    counts: dict[str, int] = {}
+    weights = {}
+    for class_name, layer_name in layers:
+        kind = _snake_case(class_name)
+        count = counts.get(kind, 0)
+        counts[kind] = count + 1
+        key = f"{kind}_{count}" if count else kind
+        # Files that are saved by name rather than by class exist as well.
+        variables = groups.get(f"{key}/vars", groups.get(f"{layer_name}/vars"))
+        if variables is not None and len(variables):
+            weights[layer_name] = [np.asarray(variables[str(i)]) for i in range(len(variables))]
+    return weights
+
+
+def _snake_case(class_name: str) -> str:
+    """Keras' own spelling: DepthwiseConv2D is depthwise_conv2d."""
+    name = re.sub(r"\W+", "", class_name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

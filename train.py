@@ -1,0 +1,176 @@
+"""Trains a MobileNet on a folder of labelled images or a TFDS data set."""
+
+import argparse
+import os
+import sys
+
+from mobilenet_tf import cli
+from mobilenet_tf.data.datasets import DataConfig
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with 2 on wrong usage."""
+    parser = cli.parser(__doc__, prog="train.py")
+    cli.add_network_options(parser)
+    parser.add_argument(
+        "--image-size",
+        type=cli.image_size,
+        metavar="PIXELS",
+        help="side of the square input (default: the data set's own, at most 224)",
+    )
+    _add_data_options(parser.add_argument_group("data"))
+    _add_recipe_options(parser.add_argument_group("recipe"))
+    run = parser.add_argument_group("run")
+    run.add_argument("--weights", metavar="PATH", help="a run, .keras or .h5 to start from")
+    run.add_argument(
+        "--freeze-backbone", action="store_true", help="train the classifier only (with --weights)"
+    )
+    run.add_argument("--seed", type=cli.whole_number, default=0, help="of everything random")
+    run.add_argument("--output-dir", metavar="DIR", help="new run folder (default: in runs/)")
+    run.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard")
+    run.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with an interrupted run (default: the newest) from its last whole epoch",
+    )
+    args = parser.parse_args(argv)
+    if args.resume is not None:
+        defaults = vars(parser.parse_args([]))
+        given = [key for key, value in vars(args).items() if value != defaults[key]]
+        if given != ["resume"]:
+            given.remove("resume")
+            options = ", ".join("--" + key.replace("_", "-") for key in given)
+            parser.error(f"--resume takes its settings from the run; leave out {options}")
+    elif args.freeze_backbone and not args.weights:
+        parser.error("--freeze-backbone needs --weights: random features classify nothing")
+    return args
+
+
+def _add_data_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--dataset",
+        default="cifar10",
+        metavar="NAME|DIR",
+        help="a TFDS data set, the built-in `shapes`, or a folder with a subfolder per class",
+    )
+    group.add_argument("--val-dataset", metavar="DIR", help="a folder to validate on")
+    group.add_argument(
+        "--val-fraction", type=cli.fraction, default=0.2, help="of a folder held out to validate"
+    )
+    group.add_argument("--train-split", metavar="SPLIT", help="TFDS split, such as train[:90%%]")
+    group.add_argument("--val-split", metavar="SPLIT", help="TFDS split, such as train[90%%:]")
+    group.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
+    group.add_argument(
+        "--skip-bad-images", action="store_true", help="leave out unreadable images and go on"
+    )
+
+
+def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs", type=cli.positive_int, default=20, metavar="N")
+    group.add_argument("--batch-size", type=cli.positive_int, default=128, metavar="N")
+    group.add_argument("--optimizer", choices=("adamw", "sgd", "rmsprop"), default="adamw")
+    group.add_argument(
+        "--learning-rate",
+        type=cli.positive_float,
+        metavar="RATE",
+        help="at its peak (default: by optimizer and batch size; adamw 0.002 at 128)",
+    )
+    group.add_argument(
+        "--schedule", choices=("cosine", "step", "exponential", "constant"), default="cosine"
+    )
+    group.add_argument(
+        "--warmup-epochs",
+        type=cli.non_negative_float,
+        metavar="N",
+        help="(default: a tenth of the epochs, at most 5)",
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=cli.non_negative_float,
+        metavar="RATE",
+        help="not on BatchNorm, biases and depthwise kernels (default: by optimizer; adamw 0.05)",
+    )
+    group.add_argument("--label-smoothing", type=cli.fraction, default=0.1, metavar="PART")
+    group.add_argument("--augmentation", choices=("none", "light", "strong"), default="light")
+    group.add_argument(
+        "--dropout-rate", type=cli.fraction, metavar="RATE", help="(default: the network's own)"
+    )
+    group.add_argument(
+        "--bn-momentum", type=cli.fraction, metavar="RATE", help="(default: by number of steps)"
+    )
+    group.add_argument(
+        "--no-ema", action="store_true", help="ship the last weights, not their moving average"
+    )
+
+
+@cli.exits
+def main(argv: list[str] | None = None) -> int:
+    """Trains; returns the exit code."""
+    args = parse_args(argv)
+    if args.resume is None:
+        cli.spec_from(args)
+    from mobilenet_tf import runs, training  # Keras: slow to import, not for --help.
+
+    if args.resume is not None:
+        run = args.resume or runs.newest_run("runs", runs.CONFIG)
+        result = training.resume(run)
+    else:
+        result = training.train(_config(args))
+    print(f"run: {result.run}")
+    print(f"validation accuracy: {100 * result.val_accuracy:.2f} % (model.keras, last epoch)")
+    print(f"best epoch: {result.best_epoch}, {100 * result.best_val_accuracy:.2f} % (best.keras)")
+    print(f"curves: {os.path.join(result.run, runs.CURVES)}")
+    print(f"next: python convert_tflite.py --quantize int8 --model {result.run}")
+    return 0
+
+
+def _config(args: argparse.Namespace):
+    from mobilenet_tf import recipe, runs
+
+    return runs.TrainConfig(
+        network=runs.NetworkConfig(
+            version=args.version,
+            size=args.size or ("small" if args.version == "v3" else None),
+            minimalistic=args.minimalistic,
+            profile=args.profile,
+            reduced_tail=args.reduced_tail,
+            alpha=args.alpha,
+            image_size=args.image_size,
+            last_map=args.last_map,
+        ),
+        data=DataConfig(
+            dataset=args.dataset,
+            val_dataset=args.val_dataset,
+            train_split=args.train_split,
+            val_split=args.val_split,
+            val_fraction=args.val_fraction,
+            data_dir=args.data_dir,
+            seed=args.seed,
+            skip_bad_images=args.skip_bad_images,
+        ),
+        recipe=recipe.Recipe(
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            optimizer=args.optimizer,
+            learning_rate=args.learning_rate,
+            schedule=args.schedule,
+            warmup_epochs=args.warmup_epochs,
+            weight_decay=args.weight_decay,
+            label_smoothing=args.label_smoothing,
+            augmentation=args.augmentation,
+            ema=not args.no_ema,
+            bn_momentum=args.bn_momentum,
+            dropout_rate=args.dropout_rate,
+        ),
+        weights=args.weights,
+        freeze_backbone=args.freeze_backbone,
+        seed=args.seed,
+        output_dir=args.output_dir,
+        tensorboard=args.tensorboard,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
