@@ -1,55 +1,31 @@
-"""Accuracy on a whole evaluation split, of Keras models and .tflite files alike."""
+"""Accuracy on a whole evaluation split, of .keras and .tflite files alike."""
 
 import numpy as np
 
+from mobilenet_tf.classifier import Classifier
 from mobilenet_tf.data.store import Split
-from mobilenet_tf.engine import keras
 from mobilenet_tf.progress import progress
-from mobilenet_tf.runtime import TFLiteModel
 
 _BATCH = 128
 
 
-def load_keras_model(path: str) -> keras.Model:
-    """Loads a .keras image classifier.
+def split_scores(classifier: Classifier, split: Split, label: str) -> np.ndarray:
+    """Probabilities for every image of a split.
 
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a .keras file, or not an image classifier.
+    Args:
+        classifier: whose input size the split was read at.
+        split: evaluation images.
+        label: for the progress line, such as "the .tflite".
+
+    Returns:
+        float32 (images, classes).
     """
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # A damaged archive raises many kinds.
-        reason = " ".join(str(error).split())[:200]
-        raise ValueError(
-            f"the model must be an intact .keras file. Received: {path} ({reason})"
-        ) from None
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:] or shape[3] != 3:
-        raise ValueError(
-            "the model must take one image of a fixed size, (batch, height, width, 3). "
-            f"Received: {path} with input shape {shape}"
-        )
-    return model
-
-
-def keras_scores(model: keras.Model, split: Split, label: str) -> np.ndarray:
-    """Outputs for every image of a split, float32 (images, classes)."""
     starts = range(0, len(split), _BATCH)
     scores = []
-    for start in progress(starts, len(starts), f"evaluating {label}"):
+    for start in progress(starts, len(starts), f"evaluating {label}, batches"):
         indices = np.arange(start, min(start + _BATCH, len(split)))
-        images = split.images.fetch(indices).astype(np.float32)
-        scores.append(model.predict_on_batch(images))  # Compiled, unlike a plain call.
+        scores.append(classifier.scores(split.images.fetch(indices)))
     return np.concatenate(scores)
-
-
-def tflite_scores(model: TFLiteModel, split: Split, label: str) -> np.ndarray:
-    """Outputs for every image of a split, float32 (images, classes), dequantized."""
-    images = (split.images.fetch(np.array([i]))[0] for i in range(len(split)))
-    return np.stack(list(progress(model.predict(images), len(split), f"evaluating {label}")))
 
 
 def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
@@ -61,3 +37,10 @@ def top_k_accuracy(scores: np.ndarray, labels: np.ndarray, k: int) -> float:
 def agreement(scores: np.ndarray, other: np.ndarray) -> float:
     """Share of images for which two models name the same class, 0..1."""
     return float(np.mean(scores.argmax(axis=1) == other.argmax(axis=1)))
+
+
+def confusion_matrix(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Counts, int64 (classes, classes): row is the label, column the prediction."""
+    classes = scores.shape[1]
+    counts = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes**2)
+    return counts.reshape(classes, classes)

@@ -9,10 +9,10 @@ from export import convert as conversion
 from export import evaluation, report
 from export.recipes import Recipe
 from mobilenet_tf import files, runs
+from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
-from mobilenet_tf.runtime import TFLiteModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,13 +22,11 @@ class Session:
     Attributes:
         model_path: of the .keras file.
         name: start of the .tflite's name.
-        class_names: in output order; None where unknown.
         data: what calibrates and evaluates; None where there is none.
     """
 
     model_path: str
     name: str
-    class_names: list[str] | None
     data: datasets.DataConfig | None
 
     def default_output(self, quantize: str) -> str:
@@ -75,7 +73,7 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
         name, data = f"{config.network.file_name}{suffix}", config.data
     if dataset is not None:
         data = datasets.DataConfig(dataset=dataset, data_dir=data_dir)
-    return Session(path, name, runs.labels_of(path), data)
+    return Session(path, name, data)
 
 
 def convert(
@@ -115,29 +113,29 @@ def convert(
             f"--dataset. Received: {session.model_path}, which is in no run folder"
         )
     start = time.monotonic()
-    model = evaluation.load_keras_model(session.model_path)
-    image_size = model.input_shape[1]
+    model = KerasClassifier(session.model_path)
     source = None if session.data is None else datasets.open_source(session.data)
-    class_names = _class_names(session, source, model.output_shape[-1])
+    if source is not None:
+        check_classes(model, source)
     calibration = None
     if recipe.needs_calibration:
         assert source is not None
-        train = source.read_train(image_size)
+        train = source.read_train(model.image_size)
         calibration = train.images.fetch(balanced_indices(train.labels, calibration_samples, seed))
         del train
     conversion.convert_file(session.model_path, recipe, calibration, output)
     converted_s = time.monotonic() - start
     scores = None
     if source is not None:
-        split = source.read_validation(image_size)
-        keras_scores = evaluation.keras_scores(model, split, "the Keras model")
-        tflite_scores = evaluation.tflite_scores(TFLiteModel(output), split, "the .tflite")
+        split = source.read_validation(model.image_size)
+        keras_scores = evaluation.split_scores(model, split, "the Keras model")
+        tflite_scores = evaluation.split_scores(TFLiteClassifier(output), split, "the .tflite")
         scores = report.Scores(split.labels, keras_scores, tflite_scores)
     content = report.make_report(
         output,
         session.model_path,
         recipe,
-        class_names,
+        model.class_names,
         calibration_images=0 if calibration is None else len(calibration),
         seed=seed,
         seconds=converted_s,
@@ -148,22 +146,13 @@ def convert(
     return content
 
 
-def _class_names(
-    session: Session, source: datasets.Source | None, classes: int
-) -> list[str] | None:
-    """The class names, checked against the model's outputs and the data set."""
-    names = session.class_names
-    if source is not None:
-        names = names or list(source.class_names)
-        if names != list(source.class_names):
-            raise ValueError(
-                "the data set must have the classes that the model was trained on, in the same "
-                f"order. Received: {len(source.class_names)} classes, {source.class_names[0]} "
-                f"first, for a model with {len(names)}, {names[0]} first"
-            )
-    if names is not None and len(names) != classes:
+def check_classes(classifier: Classifier, source: datasets.Source) -> None:
+    """Raises `ValueError` unless model and data set have the same classes in order."""
+    names, given = classifier.class_names, list(source.class_names)
+    unnamed = runs.labels_of(classifier.path) is None and len(names) == len(given)
+    if names != given and not unnamed:
         raise ValueError(
-            f"there must be one class name per output. Received: {len(names)} names, "
-            f"{classes} outputs"
+            "the data set must have the classes that the model was trained on, in the same "
+            f"order. Received: {len(given)} classes, {given[0]} first, for a model with "
+            f"{len(names)}, {names[0]} first"
         )
-    return names

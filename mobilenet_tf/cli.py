@@ -109,10 +109,9 @@ def fraction(text: str) -> float:
 
 def image_size(text: str) -> int:
     """Option type: a side in pixels that the networks accept."""
-    least = layout.MIN_IMAGE_SIZE
-    return _number(
-        text, int, f"a whole number of at least {least}", lambda value: least <= value <= 4096
-    )
+    least, most = layout.MIN_IMAGE_SIZE, 4096
+    rule = f"a whole number from {least} to {most}"
+    return _number(text, int, rule, lambda value: least <= value <= most)
 
 
 def _number(
@@ -127,7 +126,7 @@ def _number(
     return value
 
 
-def add_network_options(parser: argparse.ArgumentParser) -> None:
+def add_network_options(parser: argparse.ArgumentParser, with_alpha: bool = True) -> None:
     """Adds the options that choose a network."""
     group = parser.add_argument_group("network")
     group.add_argument(
@@ -139,7 +138,8 @@ def add_network_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--minimalistic", action="store_true", help="v3 with 3x3 kernels, ReLU, no squeeze-excite"
     )
-    group.add_argument("--alpha", type=positive_float, default=1.0, help="width multiplier")
+    if with_alpha:  # A grid has --alphas instead.
+        group.add_argument("--alpha", type=positive_float, default=1.0, help="width multiplier")
     group.add_argument(
         "--profile",
         choices=[name for profiles in specs.PROFILES.values() for name in profiles],

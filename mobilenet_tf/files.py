@@ -42,7 +42,11 @@ def _umask() -> int:
 
 def write_text(path: str, text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    # What is not UTF-8 of a path becomes \udcXX: valid, and the same again, in JSON.
+    with (
+        replacing(path) as temporary,
+        open(temporary, "w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         file.write(text)
 
 

@@ -205,7 +205,8 @@ def _with_weights(spec: Spec, options: ModelOptions, weights: str | None) -> ker
                 'weights="imagenet" exists for depth_multiplier=1 only. '
                 f"Received: depth_multiplier={options.depth_multiplier}"
             )
-        size = _input_shape(options)[0] or 224
+        height, width, _ = _input_shape(options)
+        size = height if height and height == width else 224
         path = imagenet.download_weights(spec.name, options.alpha, size, options.include_top)
     elif weights is not None:
         weight_files.check_path(weights)

@@ -21,6 +21,11 @@ def duration(seconds: float) -> str:
     return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
 
 
+def say(text: str) -> None:
+    """Prints a line that is no result: on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     """Passes items on and reports on stderr; silent for work of under a second.
 

@@ -90,6 +90,15 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+def check_output_dir(output_dir: str | None) -> None:
+    """Raises `ValueError` where a new run's folder has files in it already."""
+    if output_dir is not None and os.path.isdir(output_dir) and os.listdir(output_dir):
+        raise ValueError(
+            "a run needs a new or empty folder; choose another --output-dir, or pass "
+            f"--resume to go on. Received: {output_dir}"
+        )
+
+
 def create_run(config: TrainConfig) -> str:
     """Makes a new run folder and returns its path.
 
@@ -97,11 +106,7 @@ def create_run(config: TrainConfig) -> str:
         ValueError: `output_dir` exists and is not empty.
     """
     if config.output_dir is not None:
-        if os.path.isdir(config.output_dir) and os.listdir(config.output_dir):
-            raise ValueError(
-                "a run needs a new or empty folder; choose another --output-dir, or pass "
-                f"--resume to go on. Received: {config.output_dir}"
-            )
+        check_output_dir(config.output_dir)
         os.makedirs(config.output_dir, exist_ok=True)
         return config.output_dir
     data_name = os.path.basename(os.path.normpath(config.data.dataset)).replace(":", "_")

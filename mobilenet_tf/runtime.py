@@ -139,22 +139,3 @@ def _tensor_info(details: dict) -> TensorInfo:
         scale=float(scale),
         zero_point=int(zero_point),
     )
-
-
-def partitions(path: str) -> int:
-    """Number of pieces that XNNPACK runs; 1 or 2 is healthy, 20 is slow.
-
-    Raises:
-        FileNotFoundError, ValueError: see `TFLiteModel`.
-    """
-    return TFLiteModel(path).op_counts().get("DELEGATE", 0)
-
-
-def op_census(path: str) -> dict[str, int]:
-    """The operations in the file and how often each occurs.
-
-    Raises:
-        FileNotFoundError, ValueError: see `TFLiteModel`.
-    """
-    counts = TFLiteModel(path, use_xnnpack=False).op_counts()
-    return {name: count for name, count in counts.items() if name != "DELEGATE"}

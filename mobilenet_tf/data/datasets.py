@@ -127,17 +127,26 @@ class FolderSource:
         return int(np.median(sides)) if sides else None
 
     def read_train(self, image_size: int) -> Split:
-        """See `Source`; unreadable images are reported or left out."""
-        return self._read(self._train, image_size)
+        """See `Source`; unreadable images are left out, or reported with the validation's."""
+        split, bad = folder.read_folder(self._train, image_size)
+        if bad and not self._skip:  # All of them in one message.
+            folder.refuse_bad(bad + folder.read_folder(self._validation, image_size)[1])
+        folder.require_images(self._train, split)
+        self._note(bad)
+        return split
 
     def read_validation(self, image_size: int) -> Split:
-        """See `Source`; unreadable images are reported or left out."""
-        return self._read(self._validation, image_size)
-
-    def _read(self, part: folder.Folder, image_size: int) -> Split:
-        split, bad = folder.read_folder(part, image_size, self._skip)
-        self.notes += [f"left out {entry}" for entry in bad]
+        """See `Source`; a class may lose all its validation images, but not every class."""
+        split, bad = folder.read_folder(self._validation, image_size)
+        if not self._skip:
+            folder.refuse_bad(bad)
+        if not len(split):
+            folder.require_images(self._validation, split)
+        self._note(bad)
         return split
+
+    def _note(self, bad: list[str]) -> None:
+        self.notes += [f"left out {entry}" for entry in bad]
 
 
 def default_image_size(native_size: int | None) -> int:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -46,7 +47,9 @@ def list_folder(root: str) -> Folder:
 
     Raises:
         NotADirectoryError: `root` is no folder.
-        ValueError: it has no class folders, or only one.
+        ValueError: it has no class folders, or only one, or one whose name
+            cannot be a label.
+        OSError: a folder in it cannot be opened.
     """
     if not os.path.isdir(root):
         raise NotADirectoryError(
@@ -58,6 +61,7 @@ def list_folder(root: str) -> Folder:
             names.append(entry.name)
         elif not entry.name.startswith("."):
             ignored.append(entry.name)
+    _check_names(root, names)
     by_class = {name: _class_files(root, name) for name in names}
     empty = tuple(name for name, (images, _) in by_class.items() if not images)
     class_names = tuple(name for name in names if name not in empty)
@@ -73,10 +77,43 @@ def list_folder(root: str) -> Folder:
     return Folder(root, class_names, tuple(files), tuple(ignored), empty)
 
 
+def _check_names(root: str, names: list[str]) -> None:
+    """Names become the lines of labels.txt: UTF-8, one line, and all different."""
+    bad = [ascii(name) for name in names if not _is_utf8(name) or len(name.splitlines()) != 1]
+    if bad:
+        raise ValueError(
+            "class folders must have names in UTF-8, without line breaks; rename them. "
+            f"Received: {_shown(bad)} in {root}"
+        )
+    same = [name for name, count in Counter(map(_nfc, names)).items() if count > 1]
+    if same:
+        raise ValueError(
+            "class folders must differ by more than the encoding of accents; merge or rename "
+            f"them. Received: two of {_shown(same)} in {root}"
+        )
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _nfc(name: str) -> str:
+    """The name with composed accents: file systems differ in how they keep them."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
 def _class_files(root: str, name: str) -> tuple[list[str], list[str]]:
     """Paths relative to root: images, and other visible files."""
     images, others = [], []
-    for folder, subfolders, files in os.walk(os.path.join(root, name)):
+    for folder, subfolders, files in os.walk(os.path.join(root, name), onerror=_fail):
         subfolders[:] = sorted(s for s in subfolders if not s.startswith((".", "__")))
         for file in sorted(files):
             path = os.path.relpath(os.path.join(folder, file), root)
@@ -93,13 +130,14 @@ def match_classes(folder: Folder, class_names: tuple[str, ...]) -> Folder:
     Raises:
         ValueError: it has a class that the training folder lacks.
     """
-    unknown = sorted(set(folder.class_names) - set(class_names))
+    index = {_nfc(name): i for i, name in enumerate(class_names)}
+    unknown = sorted(name for name in folder.class_names if _nfc(name) not in index)
     if unknown:
         raise ValueError(
             "the validation folder must have the training folder's classes; rename or remove "
             f"the others. Received: {', '.join(unknown[:_SHOWN])}"
         )
-    new_index = [class_names.index(name) for name in folder.class_names]
+    new_index = [index[_nfc(name)] for name in folder.class_names]
     files = tuple((path, new_index[label]) for path, label in folder.files)
     return dataclasses.replace(folder, class_names=class_names, files=files)
 
@@ -135,8 +173,7 @@ def split_folder(folder: Folder, fraction: float, seed: int) -> tuple[Folder, Fo
 
 
 def _rank(path: str, seed: int) -> bytes:
-    # NFC: the same name must rank alike on file systems that decompose accents.
-    text = unicodedata.normalize("NFC", path.replace(os.sep, "/"))
+    text = _nfc(path.replace(os.sep, "/"))
     return hashlib.sha256(f"{seed}/{text}".encode("utf-8", "surrogateescape")).digest()
 
 
@@ -165,20 +202,15 @@ def check_folder(folder: Folder, skip_bad_images: bool) -> list[str]:
     return notes
 
 
-def read_folder(folder: Folder, image_size: int, skip_bad_images: bool) -> tuple[Split, list[str]]:
+def read_folder(folder: Folder, image_size: int) -> tuple[Split, list[str]]:
     """Opens every image once, and keeps the prepared ones where they fit.
 
     Args:
         folder: from `list_folder` or `split_folder`.
         image_size: side to stretch the images to.
-        skip_bad_images: leave out unreadable images instead of failing.
 
     Returns:
-        The split, and the unreadable images as "path (reason)".
-
-    Raises:
-        ValueError: unreadable images, unless `skip_bad_images`; or a class
-            that has none left.
+        The split of the readable images, and the others as "path (reason)".
     """
     paths = [os.path.join(folder.root, path) for path, _ in folder.files]
     labels = np.array([label for _, label in folder.files], np.int64)
@@ -196,13 +228,7 @@ def read_folder(folder: Folder, image_size: int, skip_bad_images: bool) -> tuple
 
     problems = list(_in_threads(read, len(paths), "checking images"))
     bad = [f"{path} ({reason})" for path, reason in zip(paths, problems) if reason]
-    if bad and not skip_bad_images:
-        raise ValueError(
-            f"every image must be readable; mend or remove those that are not, or pass "
-            f"--skip-bad-images. Received: {len(bad)} of {len(paths)}: {_shown(bad)}"
-        )
     good = np.array([i for i, reason in enumerate(problems) if not reason], np.int64)
-    _require_images(folder, labels[good] if len(good) else labels[:0], labels)
     kept = [paths[i] for i in good]
     if pixels is None:
         return Split(FileImages(kept, image_size), labels[good], kept), bad
@@ -215,10 +241,20 @@ def _in_threads(read, count: int, label: str) -> Iterable[str | None]:
         yield from progress(pool.map(read, range(count)), count, label)
 
 
-def _require_images(folder: Folder, good: np.ndarray, labels: np.ndarray) -> None:
-    lost = sorted(set(labels.tolist()) - set(good.tolist()))
-    if lost or not len(good):
-        named = _shown([folder.class_names[i] for i in lost]) or "none in the folder"
+def refuse_bad(bad: list[str]) -> None:
+    """Raises `ValueError` where there are unreadable images, from `read_folder`."""
+    if bad:
+        raise ValueError(
+            "every image must be readable; mend or remove those that are not, or pass "
+            f"--skip-bad-images. Received: {len(bad)} unreadable: {_shown(bad)}"
+        )
+
+
+def require_images(folder: Folder, split: Split) -> None:
+    """Raises `ValueError` where a class of `folder` has no image in what was read of it."""
+    lost = sorted({label for _, label in folder.files} - set(split.labels.tolist()))
+    if lost:
+        named = _shown([folder.class_names[i] for i in lost])
         raise ValueError(
             f"every class must have readable images. Received: none of {named} in {folder.root}"
         )

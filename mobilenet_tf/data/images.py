@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 MIN_SIDE = 8  # Below it is a tracking pixel or a damaged file, not a picture.
-MAX_PIXELS = 200_000_000  # 800 MB when decoded; larger is a decompression bomb.
+MAX_PIXELS = 178_956_970  # 700 MB when decoded; Pillow, too, opens nothing larger.
 
 
 class ImageError(ValueError):
@@ -58,6 +58,8 @@ def read_image(path: str) -> np.ndarray:
         except Image.UnidentifiedImageError:
             raise ImageError("not an image") from None
         except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+            if getattr(error, "errno", None):
+                raise  # The file system's; the decoders' own have no number.
             # Pillow's decoders raise all of these for damaged data.
             raise ImageError(str(error).splitlines()[0] if str(error) else "damaged") from None
 

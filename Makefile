@@ -1,0 +1,71 @@
+# make demo    the whole path on the built-in data set: train, convert, benchmark, predict
+# make test    lint, types and tests
+# Both make .venv and install into it first; PYTHON chooses the interpreter.
+
+PYTHON ?= python3
+VENV ?= .venv
+DEMO := runs/demo
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
+FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
+
+.PHONY: demo test lint types unit clean
+.DELETE_ON_ERROR:
+
+$(INSTALLED): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(not (3, 11) <= v[:2] <= (3, 13) and \
+		f"error: Python must be 3.11, 3.12 or 3.13; name one with make PYTHON=python3.12. Received: {v[0]}.{v[1]}")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+# Each step is a file, so a second call goes on where the first one stopped.
+demo: $(DEMO)/latency.json $(DEMO)/confusion.png $(DEMO)/montage.png
+	@echo
+	@echo "The demo is complete. Look at:"
+	@echo "  $(DEMO)/curves.png      accuracy and loss by epoch"
+	@echo "  $(DEMO)/confusion.png   which shapes the int8 file takes for which"
+	@echo "  $(DEMO)/montage.png     images with what the float and the int8 model say"
+	@echo "The file for a phone: $(INT8)"
+	@echo "Next, your own images: $(RUN) train.py --version v3 --size small --dataset FOLDER"
+
+$(DEMO)/model.keras: $(INSTALLED)
+	rm -rf $(DEMO)
+	$(RUN) train.py --version v3 --size small --alpha 0.5 --dataset shapes --epochs 8 \
+		--batch-size 64 --output-dir $(DEMO)
+
+$(INT8): $(DEMO)/model.keras
+	$(RUN) convert_tflite.py --quantize int8 --model $(DEMO) --overwrite
+
+$(FLOAT32): $(DEMO)/model.keras
+	$(RUN) convert_tflite.py --quantize none --model $(DEMO) --overwrite
+
+$(DEMO)/latency.json: $(INT8) $(FLOAT32)
+	$(RUN) -m benchmarks.latency $(FLOAT32) $(INT8) --json $@ --overwrite
+
+$(DEMO)/confusion.png: $(INT8)
+	$(RUN) -m benchmarks.accuracy $(DEMO)/model.keras $(INT8) --confusion $@ --overwrite
+
+$(DEMO)/images: $(DEMO)/model.keras
+	$(RUN) -m mobilenet_tf.data.samples --dataset shapes --count 20 --output-dir $@
+
+$(DEMO)/montage.png: $(INT8) $(FLOAT32) $(DEMO)/images
+	$(RUN) -m mobilenet_tf.predict --model $(FLOAT32) $(INT8) --montage $@ --overwrite --top 1 \
+		$(DEMO)/images
+
+test: lint types unit
+
+lint: $(INSTALLED)
+	$(RUN) -m black --check --quiet .
+	$(RUN) -m isort --check --quiet .
+	$(RUN) -m flake8
+
+types: $(INSTALLED)
+	$(RUN) -m mypy
+
+unit: $(INSTALLED)
+	$(RUN) -m pytest -n 2
+
+clean:
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,79 @@
+"""A run in memory: its data, its network, and how that is saved."""
+
+import dataclasses
+
+from mobilenet_tf import files, runs
+from mobilenet_tf.data.store import Split
+from mobilenet_tf.engine import keras
+from mobilenet_tf.layout import DEFAULT_LAST_MAP
+from mobilenet_tf.models import ModelOptions, build_model
+from mobilenet_tf.recipe import ResolvedRecipe, make_optimizer
+from mobilenet_tf.runs import TrainConfig
+
+# What `freeze_backbone` leaves trainable: the layers after pooling.
+HEAD_LAYERS = ("conv_preds", "conv_2", "logits", "predictions")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """Everything that the training of a run needs.
+
+    Attributes:
+        run: its folder.
+        config: its settings, with an image size.
+        class_names: in output order.
+        train, validation: prepared images.
+        resolved: what the recipe came to.
+    """
+
+    run: str
+    config: TrainConfig
+    class_names: tuple[str, ...]
+    train: Split
+    validation: Split
+    resolved: ResolvedRecipe
+
+
+def network_options(
+    config: TrainConfig, classes: int, bn_momentum: float | None = None
+) -> ModelOptions:
+    """The options that a run's network is built with."""
+    network = config.network
+    assert network.image_size is not None
+    return ModelOptions(
+        input_shape=(network.image_size, network.image_size, 3),
+        alpha=network.alpha,
+        classes=classes,
+        dropout_rate=config.recipe.dropout_rate,
+        name=network.file_name.replace(".", "_"),
+        last_map=network.last_map or DEFAULT_LAST_MAP,
+        bn_momentum=bn_momentum,
+    )
+
+
+def compiled_model(job: Job) -> keras.Model:
+    """The job's network with random weights, ready for `fit`."""
+    config, classes = job.config, len(job.class_names)
+    keras.utils.set_random_seed(config.seed)
+    options = network_options(config, classes, job.resolved.bn_momentum)
+    model = build_model(config.network.spec, options)
+    if config.freeze_backbone:
+        for layer in model.layers:
+            layer.trainable = layer.name in HEAD_LAYERS
+    model.compile(
+        optimizer=make_optimizer(job.resolved, model),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.recipe.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA on a CPU trains depthwise networks ten times slower.
+    )
+    return model
+
+
+def save_model(model: keras.Model, job: Job, path: str) -> None:
+    """Writes a .keras without optimizer, loadable by plain Keras, labels inside."""
+    options = network_options(job.config, len(job.class_names), job.resolved.bn_momentum)
+    plain = build_model(job.config.network.spec, options)
+    plain.set_weights(model.get_weights())
+    with files.replacing(path) as temporary:
+        plain.save(temporary)
+        runs.embed_labels(temporary, job.class_names)

@@ -1,0 +1,55 @@
+"""Fixtures that several test modules use."""
+
+import os
+import pathlib
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Path of a file of the optional data folder; skips the test where it is missing."""
+    folder = pathlib.Path(os.environ.get("MOBILENET_TF_SHARED", REPOSITORY.parent / "shared"))
+
+    def find(name: str) -> pathlib.Path:
+        if not (folder / name).exists():
+            pytest.skip(f"{name} is not in {folder}; set MOBILENET_TF_SHARED to its folder")
+        return folder / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def randomize():
+    """Function that gives a model seeded weights, moving statistics included."""
+
+    def fill(model, seed: int = 0):
+        rng = np.random.default_rng(seed)
+        for layer in model.layers:
+            if type(layer).__name__ == "BatchNormalization":
+                gamma, beta, mean, variance = layer.get_weights()
+                layer.set_weights(
+                    [
+                        rng.uniform(0.5, 1.0, gamma.shape),
+                        rng.normal(0, 0.3, beta.shape),
+                        rng.normal(0, 0.3, mean.shape),
+                        rng.uniform(0.5, 1.5, variance.shape),
+                    ]
+                )
+            elif layer.get_weights():
+                layer.set_weights([_random_kernel(rng, w.shape) for w in layer.get_weights()])
+        return model
+
+    return fill
+
+
+def _random_kernel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Keeps the size of activations about constant from layer to layer."""
+    depthwise = len(shape) == 4 and shape[3] == 1
+    inputs = np.prod(shape[:2] if depthwise else shape[:-1])
+    return rng.normal(0, inputs**-0.5 if len(shape) > 1 else 0.1, shape)

@@ -1,0 +1,318 @@
+"""One tiny run, and everything that starts from it: files, repeats, resuming, transfer.
+
+The pictures are noise in the colour of their class: a few steps learn them.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from image_files import make_folder
+from PIL import Image
+
+import train as train_cli
+from mobilenet_tf import runs, training
+from mobilenet_tf.data.datasets import DataConfig, FolderSource
+from mobilenet_tf.job import Job, compiled_model
+from mobilenet_tf.recipe import Recipe
+from mobilenet_tf.recorder import Recorder
+from mobilenet_tf.runs import NetworkConfig, TrainConfig
+from mobilenet_tf.weights import weights_by_layer
+
+CLASSES = ("blue", "green", "red ünï")
+SIDE, EPOCHS, BATCH = 32, 2, 16
+STEPS = 3  # 57 of 72 images train.
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> str:
+    return make_folder(tmp_path_factory.mktemp("data"), dict.fromkeys(CLASSES, 24), SIDE)
+
+
+def _config(dataset: str, output_dir, **changes) -> TrainConfig:
+    # Without augmentation, whose restart test_pipeline.py proves, but with dropout.
+    recipe = Recipe(EPOCHS, BATCH, learning_rate=0.01, augmentation="none", dropout_rate=0.2)
+    network = NetworkConfig("v1", alpha=0.25)
+    config = TrainConfig(network, DataConfig(dataset), recipe, output_dir=str(output_dir))
+    return dataclasses.replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def result(data, tmp_path_factory) -> training.TrainResult:
+    """The run that most tests look at."""
+    return training.train(_config(data, tmp_path_factory.mktemp("runs") / "whole"))
+
+
+@pytest.fixture(scope="module")
+def model(result) -> keras.Model:
+    return keras.models.load_model(os.path.join(result.run, runs.MODEL))
+
+
+def _history(run: str) -> list[dict[str, float]]:
+    with open(os.path.join(run, runs.HISTORY), newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _main(*arguments: str) -> tuple[int, str, list[str]]:
+    """Exit code, standard output, and lines of standard error of train.py."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = train_cli.main(list(arguments))
+    return code, out.getvalue(), err.getvalue().splitlines()
+
+
+def test_run_folder_holds_what_it_should_and_no_leftovers(result):
+    assert sorted(os.listdir(result.run)) == sorted(
+        [runs.MODEL, runs.BEST, runs.LABELS, runs.CONFIG, runs.HISTORY, runs.CURVES]
+        + [runs.CHECKPOINT]
+    )
+
+
+def test_labels_are_beside_the_model_and_inside(result):
+    with open(os.path.join(result.run, runs.LABELS), encoding="utf-8") as file:
+        assert file.read() == "blue\ngreen\nred ünï\n"
+    for name in (runs.MODEL, runs.BEST):
+        path = os.path.join(result.run, name)
+        with zipfile.ZipFile(path) as archive:
+            assert archive.read("labels.txt").decode("utf-8") == "blue\ngreen\nred ünï\n"
+        assert runs.labels_of(path) == list(CLASSES)
+
+
+def test_config_repeats_the_run(result, data):
+    config, content = runs.read_config(result.run)
+    asked = _config(data, result.run)
+    network = dataclasses.replace(asked.network, image_size=SIDE)  # The data set's own.
+    assert config == dataclasses.replace(asked, network=network)
+    assert content["class_names"] == list(CLASSES)
+    assert (content["train_images"], content["val_images"]) == (57, 15)
+    assert content["resolved"]["steps_per_epoch"] == STEPS
+    assert content["versions"]["keras"] == keras.__version__
+    assert {"python", "tensorflow", "numpy", "pillow"} <= set(content["versions"])
+
+
+def test_history_and_curves(result):
+    history = _history(result.run)
+    assert [row["epoch"] for row in history] == [1, 2]
+    for row in history:
+        assert 0 <= row["accuracy"] <= 1 and 0 < row["loss"] < 5 and row["seconds"] > 0
+    assert result.val_accuracy == history[-1]["val_accuracy"]
+    assert result.best_val_accuracy == max(row["val_accuracy"] for row in history)
+    assert history[result.best_epoch - 1]["val_accuracy"] == result.best_val_accuracy
+    with Image.open(os.path.join(result.run, runs.CURVES)) as image:
+        assert image.format == "PNG" and len(np.unique(np.asarray(image.convert("L")))) > 20
+
+
+def test_learning_rate_follows_the_schedule(result):
+    # Six steps, none or one of them warm-up: step 5 of 6 is the last.
+    resolved = json.load(open(os.path.join(result.run, runs.CONFIG)))["resolved"]
+    warmup = resolved["warmup_steps"]
+    expected = 0.005 * (1 + np.cos(np.pi * (5 - warmup) / (6 - warmup)))
+    assert _history(result.run)[-1]["learning_rate"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", [runs.MODEL, runs.BEST])
+def test_saved_models_are_as_accurate_as_reported(result, data, name):
+    source = FolderSource(DataConfig(data))
+    split = source.read_validation(SIDE)
+    loaded = keras.models.load_model(os.path.join(result.run, name))
+    images = split.images.fetch(np.arange(len(split))).astype(np.float32)
+    scores = loaded(images, training=False).numpy()
+    reported = result.val_accuracy if name == runs.MODEL else result.best_val_accuracy
+    assert np.mean(scores.argmax(axis=1) == split.labels) == pytest.approx(reported, abs=1e-6)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def interrupted(data, tmp_path_factory):
+    """The same run again, through train.py, stopped by Ctrl-C in its second epoch."""
+    run = str(tmp_path_factory.mktemp("runs") / "interrupted")
+    on_batch = Recorder.on_train_batch_begin
+
+    def stop(self, batch, logs=None):
+        if self._step == STEPS + 1:
+            raise KeyboardInterrupt
+        on_batch(self, batch, logs)
+
+    options = "--version v1 --alpha 0.25 --epochs 2 --batch-size 16 --learning-rate 0.01"
+    options += " --augmentation none --dropout-rate 0.2"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "on_train_batch_begin", stop)
+        outcome = _main(*options.split(), "--dataset", data, "--output-dir", run)
+    return run, outcome, os.listdir(run), _history(run)
+
+
+def test_interruption_keeps_the_whole_epochs_and_says_how_to_go_on(interrupted):
+    run, (code, out, err), names, history = interrupted
+    assert (code, out) == (1, "")
+    errors = [line for line in err if line.startswith("error:")]
+    assert errors == err[-1:] and f"--resume {run}" in err[-1] and "1 whole epoch" in err[-1]
+    assert len(history) == 1
+    assert {runs.CHECKPOINT, runs.CURVES, runs.BEST} <= set(names) and runs.MODEL not in names
+
+
+def test_same_seed_gives_the_same_first_epoch(interrupted, result):
+    first, again = _history(result.run)[0], interrupted[3][0]
+    del first["seconds"], again["seconds"]
+    assert first == again
+
+
+@pytest.fixture(scope="module")
+def resumed(interrupted):
+    """The interrupted run, gone on with to its end."""
+    return interrupted[0], _main("--resume", interrupted[0])
+
+
+def test_resumed_run_ends_as_the_uninterrupted_one(resumed, result, model):
+    run, (code, out, _) = resumed
+    assert code == 0 and f"run: {run}" in out and "next: python convert_tflite.py" in out
+    again = keras.models.load_model(os.path.join(run, runs.MODEL))
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+    histories = [_history(folder) for folder in (result.run, run)]
+    for row in histories[0] + histories[1]:
+        del row["seconds"]
+    assert histories[0] == histories[1]
+
+
+def test_finished_run_cannot_go_on(resumed):
+    run, _ = resumed
+    before = os.path.getmtime(os.path.join(run, runs.CONFIG))
+    code, out, err = _main("--resume", run)
+    assert (code, out) == (1, "")
+    assert err[-1].startswith("error: a run that has ended") and "Received: " in err[-1]
+    assert "2 of 2 epochs done" in err[-1] and os.path.getmtime(f"{run}/{runs.CONFIG}") == before
+
+
+def test_run_that_only_lacks_its_model_gets_it(result, model, tmp_path):
+    run = shutil.copytree(result.run, tmp_path / "run")
+    os.remove(run / runs.MODEL)
+    training.resume(str(run))
+    again = keras.models.load_model(run / runs.MODEL)
+    for one, other in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+@pytest.fixture(scope="module")
+def transferred(result, tmp_path_factory):
+    """The classifier alone, trained on two classes, from the run's weights."""
+    folder = tmp_path_factory.mktemp("two")
+    dataset = make_folder(folder / "data", {"dark": 10, "light": 10}, SIDE, seed=1)
+    recipe = Recipe(1, batch_size=8, learning_rate=0.01, augmentation="none")
+    config = _config(
+        dataset, folder / "run", recipe=recipe, weights=result.run, freeze_backbone=True
+    )
+    err = io.StringIO()
+    with contextlib.redirect_stderr(err):
+        done = training.train(config)
+    return keras.models.load_model(os.path.join(done.run, runs.MODEL)), err.getvalue()
+
+
+def test_frozen_backbone_keeps_the_weights_it_came_with(transferred, model):
+    before, after = weights_by_layer(model), weights_by_layer(transferred[0])
+    assert set(before) == set(after)
+    assert before["conv_preds"][0].shape[-1] == 3 and after["conv_preds"][0].shape[-1] == 2
+    for name in set(before) - {"conv_preds"}:
+        for one, other in zip(before[name], after[name], strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def test_only_the_classifier_is_not_loaded(transferred):
+    (line,) = [line for line in transferred[1].splitlines() if "loaded" in line]
+    left = line.split("left as they were: ")[1]
+    assert left.startswith("conv_preds is") and left.count(" is ") == 1
+
+
+def test_frozen_training_changes_the_classifier(data, tmp_path):
+    frozen = _config(data, tmp_path, weights="x", freeze_backbone=True)
+    job = Job("", frozen, CLASSES, None, None, training.resolve(frozen.recipe, STEPS))
+    network = dataclasses.replace(frozen.network, image_size=SIDE)
+    job = dataclasses.replace(job, config=dataclasses.replace(frozen, network=network))
+    built = compiled_model(job)
+    assert {v.path.split("/")[-2] for v in built.trainable_variables} == {"conv_preds"}
+
+
+def _error(*arguments: str) -> str:
+    """The one line that a failing command ends with."""
+    code, out, err = _main(*arguments)
+    assert (code, out) == (1, "")
+    assert [line for line in err if line.startswith("error:")] == err[-1:]
+    assert "Traceback" not in "".join(err) and "Received" in err[-1]
+    return err[-1]
+
+
+def test_resume_needs_a_run(tmp_path):
+    assert runs.CONFIG in _error("--resume", str(tmp_path))
+    assert "folder that train.py made" in _error("--resume", str(tmp_path / "missing"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"network": 3}', '"text"'])
+def test_resume_with_a_damaged_config(tmp_path, content):
+    (tmp_path / runs.CONFIG).write_text(content)
+    assert f"{tmp_path / runs.CONFIG}" in _error("--resume", str(tmp_path))
+
+
+def _changed_copy(result, folder, **changes) -> str:
+    run = shutil.copytree(result.run, folder / "run")
+    content = json.loads((run / runs.CONFIG).read_text(encoding="utf-8")) | changes
+    (run / runs.CONFIG).write_text(json.dumps(content))
+    return str(run)
+
+
+@pytest.mark.parametrize("names", [["blue", "green"], ["red ünï", "green", "blue"], None])
+def test_resume_with_other_classes(result, tmp_path, names):
+    run = _changed_copy(result, tmp_path, class_names=names)
+    assert "classes it began with" in _error("--resume", run)
+
+
+def test_resume_without_the_data(result, tmp_path):
+    run = _changed_copy(result, tmp_path, data={"dataset": str(tmp_path / "gone")})
+    assert f"Received: {tmp_path / 'gone'}" in _error("--resume", run)
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut"])
+def test_resume_with_a_damaged_checkpoint(result, tmp_path, damage):
+    run = _changed_copy(result, tmp_path)
+    path = os.path.join(run, runs.CHECKPOINT)
+    with open(path, "rb") as file:
+        content = file.read()
+    damaged = {"empty": b"", "text": b"no weights", "cut": content[: len(content) // 2]}[damage]
+    with open(path, "wb") as file:
+        file.write(damaged)
+    assert "checkpoint must be intact" in _error("--resume", run)
+    with open(path, "rb") as file:
+        assert file.read() == damaged
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_in_one_line(data, tmp_path, monkeypatch):
+    job = Job(str(tmp_path), _config(data, tmp_path), CLASSES, None, None, None)
+    record = Recorder.__new__(Recorder)
+    record.history = [{"val_accuracy": 0.5}]
+    with pytest.raises(training.WorkError, match="--learning-rate.*epoch 2 of 2"):
+        training._finish(job, None, record)
+    assert os.listdir(tmp_path) == []
+
+
+def test_runs_without_a_name_are_numbered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = _config("pets", None)
+    network = dataclasses.replace(config.network, image_size=64)
+    config = dataclasses.replace(config, network=network, output_dir=None)
+    made = [runs.create_run(config) for _ in range(3)]
+    base = os.path.join("runs", "mobilenet_v1_0.25_64_pets")
+    assert made == [base, f"{base}_2", f"{base}_3"]
+
+
+def test_weights_that_fit_nowhere_are_refused(model, tmp_path):
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="alien")])
+    path = str(tmp_path / "other.keras")
+    other.save(path)
+    with pytest.raises(ValueError, match="share layers.*shares none"):
+        training._load_weights(model, _config("", tmp_path, weights=path))
