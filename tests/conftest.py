@@ -35,7 +35,7 @@ def randomize():
                 gamma, beta, mean, variance = layer.get_weights()
                 layer.set_weights(
                     [
-                        rng.uniform(0.5, 1.0, gamma.shape),
+                        rng.uniform(0.5, 1.25, gamma.shape),
                         rng.normal(0, 0.3, beta.shape),
                         rng.normal(0, 0.3, mean.shape),
                         rng.uniform(0.5, 1.5, variance.shape),
@@ -52,4 +52,4 @@ def _random_kernel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
     """Keeps the size of activations about constant from layer to layer."""
     depthwise = len(shape) == 4 and shape[3] == 1
     inputs = np.prod(shape[:2] if depthwise else shape[:-1])
-    return rng.normal(0, inputs**-0.5 if len(shape) > 1 else 0.1, shape)
+    return rng.normal(0, (2.0 / inputs) ** 0.5 if len(shape) > 1 else 0.1, shape)
