@@ -150,7 +150,7 @@ def test_command_line_lists_layers_that_add_up(capsys):
         (["--version", "v4"], "invalid choice"),
         (["--version", "v1", "--alpha", "0"], "above 0. Received: 0"),
         (["--version", "v1", "--alpha", "nan"], "above 0. Received: nan"),
-        (["--version", "v1", "--image-size", "31"], "at least 32. Received: 31"),
+        (["--version", "v1", "--image-size", "31"], "from 32 to 4096. Received: 31"),
         (["--version", "v1", "--classes", "0"], "at least 1. Received: 0"),
         (["--version", "v1", "--unknown"], "unrecognized arguments: --unknown"),
     ],

@@ -67,8 +67,8 @@ def _prepare(tfds: Any, builder: Any, name: str) -> None:
     print(f"preparing {name} in {builder.data_dir}", file=sys.stderr, flush=True)
     try:
         builder.download_and_prepare()
-    except AssertionError:
-        raise
+    except (AssertionError, ImportError):
+        raise  # A defect of the code or of the installation.
     except Exception as error:  # Network, manual download, checksum, disk: all end here.
         reason = " ".join(str(error).split())[:300]
         raise ConnectionError(
