@@ -133,21 +133,23 @@ def strides_for(spec: Spec, image_size: int, last_map: int | None = None) -> tup
         spec: the network.
         image_size: side of the input in pixels, at least 32; of the shorter
             side where they differ.
-        last_map: the side that the last map must reach, at most
-            `image_size // 4`; None means 2.
+        last_map: the side that the last map must reach: 2, 4 or 8; None
+            means 2.
 
     Returns:
         One stride for the stem and one for each row of blocks, repeats
         unrolled.
 
     Raises:
-        ValueError: `image_size` under 32.
+        ValueError: `image_size` under 32, or another `last_map`.
     """
     if image_size < MIN_IMAGE_SIZE:
         raise ValueError(
             f"image size must be at least {MIN_IMAGE_SIZE} pixels; enlarge the images. "
             f"Received: image_size={image_size}"
         )
+    if last_map not in (None, *LAST_MAPS):
+        raise ValueError(f"last_map must be one of {LAST_MAPS}. Received: last_map={last_map}")
     strides = [2, *(stride for _, stride in _unrolled(spec.rows))]
     wanted = DEFAULT_LAST_MAP if last_map is None else last_map
     for i, stride in enumerate(strides):

@@ -32,13 +32,15 @@ def draw_montage(entries: Sequence[Entry], path: str) -> None:
         by_image.setdefault(image, []).append((model, top[:_BARS]))
     shown = list(by_image.items())[:_MOST_IMAGES]
     models = max(len(predictions) for _, predictions in shown)
+    bars = max(len(top) for _, predictions in shown for _, top in predictions)
+    bars_height = 0.25 * bars + (0.25 if models > 1 else 0.1)  # Inches.
     columns = min(_COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    ratios = ([2.2] + [0.85 if models == 1 else 1.0] * models) * rows
+    ratios = ([2.2] + [bars_height] * models) * rows
     figure, panels = pyplot.subplots(
         rows * (1 + models),
         columns,
-        figsize=(2.6 * columns, rows * (2.3 + 0.95 * models)),
+        figsize=(2.6 * columns, rows * (2.4 + bars_height * models)),
         height_ratios=ratios,
         layout="constrained",
         squeeze=False,
@@ -52,22 +54,22 @@ def draw_montage(entries: Sequence[Entry], path: str) -> None:
         top_panel.set_title(_short(os.path.basename(image), 28), fontsize=8)
         for j, (model, top) in enumerate(predictions):
             panel = panels[row * (1 + models) + 1 + j][column]
-            _draw_bars(panel, top, model if models > 1 else "")
+            _draw_bars(panel, top, bars, model if models > 1 else "")
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
     pyplot.close(figure)
 
 
-def _draw_bars(panel, top: Sequence[tuple[str, float]], title: str) -> None:
+def _draw_bars(panel, top: Sequence[tuple[str, float]], bars: int, title: str) -> None:
     panel.axis("on")
-    positions = range(len(top), 0, -1)
+    positions = range(bars, bars - len(top), -1)
     panel.barh(positions, [1.0] * len(top), color="0.94", height=0.8)
     panel.barh(positions, [score for _, score in top], color="#9ecae1", height=0.8)
     for position, (name, score) in zip(positions, top):
         panel.text(0.02, position, _short(name, 20), va="center", fontsize=8)
         panel.text(0.98, position, f"{100 * score:.0f} %", va="center", ha="right", fontsize=8)
     panel.set_xlim(0, 1)
-    panel.set_ylim(0.5, _BARS + 0.5)
+    panel.set_ylim(0.5, bars + 0.5)
     panel.set_xticks([])
     panel.set_yticks([])
     for spine in panel.spines.values():

@@ -39,13 +39,15 @@ def progress(items: Iterable[T], total: int, label: str) -> Iterator[T]:
     """
     is_terminal = sys.stderr.isatty()
     interval = _TERMINAL_SECONDS if is_terminal else _LOG_SECONDS
-    start = time.monotonic()
+    start = first = time.monotonic()
     last, shown = start + 1.0 - interval, False
     try:
         for done, item in enumerate(items):
             now = time.monotonic()
-            if done and now - last >= interval:
-                left = duration((now - start) / done * (total - done))
+            if done == 0:
+                first = now  # What comes before the first item is set-up, not the pace.
+            elif now - last >= interval:
+                left = duration((now - first) / done * (total - done))
                 _write(f"{label}: {done:,d} of {total:,d}, {left} left", is_terminal)
                 last, shown = now, True
             yield item
