@@ -1,0 +1,134 @@
+"""Every network in every mode, and the whole of convert_tflite.py once."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from image_files import make_folder
+
+import convert_tflite
+from export import evaluation
+from export.recipes import RECIPES
+from export.tflite import convert
+from mobilenet_tf import runs, specs
+from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.engine import keras
+from mobilenet_tf.models import ModelOptions, build_model
+from mobilenet_tf.runtime import TFLiteModel
+
+CLASSES = ("blue", "green", "red")
+NETWORKS = (specs.V1, specs.V2, specs.V3_SMALL, specs.V3_LARGE)
+PICTURES = np.random.default_rng(3).integers(0, 256, (8, 32, 32, 3), np.uint8)
+
+
+@pytest.fixture(scope="module", params=NETWORKS, ids=lambda spec: spec.name)
+def model(request, randomize):
+    options = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
+    return randomize(build_model(request.param, options))
+
+
+@pytest.mark.parametrize("mode", RECIPES)
+def test_every_network_converts_in_every_mode(model, mode, tmp_path):
+    path = str(tmp_path / "x.tflite")
+    calibration = PICTURES if RECIPES[mode].needs_calibration else None
+    with open(path, "wb") as file:
+        file.write(convert(model, RECIPES[mode], calibration))
+    converted = TFLiteModel(path)
+    assert converted.input.shape == (1, 32, 32, 3) and converted.output.shape == (1, 5)
+    assert converted.output.dtype == "float32"
+    assert converted.input.dtype == ("uint8" if mode == "int8" else "float32")
+    census = TFLiteModel(path, use_xnnpack=False).op_counts()
+    assert not {"SHAPE", "PACK", "STRIDED_SLICE", "PAD"} & set(census)
+    expected = model.predict_on_batch(PICTURES.astype(np.float32))
+    scores = np.stack(list(converted.predict(PICTURES)))
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=0.02)
+    limits = {"none": 1e-4, "float16": 0.02, "dynamic": 0.2, "int8": 0.4}
+    assert np.abs(scores - expected).max() < limits[mode]
+    if mode == "int8":
+        assert (converted.input.scale, converted.input.zero_point) == (1.0, 0)
+
+
+def _lone_model(path) -> str:
+    options = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=3, last_map=2)
+    build_model(specs.V1, options).save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run, as train.py leaves it, without the training."""
+    data = make_folder(tmp_path_factory.mktemp("data"), dict.fromkeys(CLASSES, 10))
+    folder = str(tmp_path_factory.mktemp("run"))
+    network = runs.NetworkConfig("v1", alpha=0.25, image_size=32)
+    config = runs.TrainConfig(network, DataConfig(data))
+    runs.write_config(folder, config, {"class_names": list(CLASSES)})
+    path = _lone_model(os.path.join(folder, runs.MODEL))
+    runs.embed_labels(path, CLASSES)
+    return folder
+
+
+def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
+    arguments = ["--quantize", "int8", "--model", run, "--calibration-samples", "12"]
+    assert convert_tflite.main(arguments) == 0
+    output = os.path.join(run, "mobilenet_v1_0.25_32_int8.tflite")
+    with open(f"{output[:-7]}.json", encoding="utf-8") as file:
+        report = json.load(file)
+    printed = capsys.readouterr().out
+    facts = report["facts"]
+    assert facts["size_bytes"] == os.path.getsize(output)
+    assert f"{facts['size_bytes']:,d} bytes" in printed and "partitions" in printed
+    assert report["class_names"] == list(CLASSES)
+    assert report["calibration"] == {"images": 12, "seed": 0}
+    assert report["evaluation"]["images"] == 6  # A fifth of 3 x 10.
+    model = keras.models.load_model(os.path.join(run, runs.MODEL))
+    assert model.count_params() > 0
+    assert convert_tflite.main(arguments) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert runs.labels_of(output) == list(CLASSES)
+    assert [name for name in os.listdir(run) if name.startswith(".")] == []
+
+
+def test_a_crashing_converter_is_one_line_and_leaves_nothing(run, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("export.convert.sys.executable", "/bin/false")
+    output = str(tmp_path / "x.tflite")
+    code = convert_tflite.main(["--quantize", "none", "--model", run, "--output", output])
+    assert code == 1 and os.listdir(tmp_path) == []
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: the model could not be converted")
+
+
+def test_model_outside_a_run_needs_data_for_int8(tmp_path, capsys):
+    path = _lone_model(tmp_path / "lone.keras")
+    assert convert_tflite.main(["--quantize", "int8", "--model", path]) == 2
+    assert "--dataset" in capsys.readouterr().err
+
+
+def test_classes_of_another_data_set_are_refused(run, tmp_path, capsys):
+    other = make_folder(tmp_path / "data", {"cat": 4, "dog": 4, "eel": 4})
+    output = str(tmp_path / "x.tflite")
+    arguments = ["--quantize", "int8", "--model", run, "--dataset", other, "--output", output]
+    assert convert_tflite.main(arguments) == 1
+    assert "cat first" in capsys.readouterr().err and not os.path.exists(output)
+
+
+def test_labels_inside_the_file_come_first(tmp_path):
+    path = str(tmp_path / "m.tflite")
+    (tmp_path / "labels.txt").write_text("beside\n", encoding="utf-8")
+    with open(path, "wb") as file:
+        file.write(b"not a zip")
+    assert runs.labels_of(path) == ["beside"]
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("labels.txt", "ünder\nover\n")
+    assert runs.labels_of(path) == ["ünder", "over"]
+
+
+def test_accuracy_figures_by_hand():
+    scores = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7], [0.4, 0.35, 0.25], [0.2, 0.5, 0.3]])
+    labels = np.array([0, 1, 1, 1])
+    assert evaluation.top_k_accuracy(scores, labels, 1) == 0.5
+    assert evaluation.top_k_accuracy(scores, labels, 2) == 1.0
+    assert evaluation.agreement(scores, np.roll(scores, 1, axis=1)) == 0.0
+    expected = [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
+    assert evaluation.confusion_matrix(scores, labels).tolist() == expected
