@@ -51,7 +51,7 @@ $(DEMO)/images: $(DEMO)/model.keras
 	$(RUN) -m mobilenet_tf.data.samples --dataset shapes --count 20 --output-dir $@
 
 $(DEMO)/montage.png: $(INT8) $(FLOAT32) $(DEMO)/images
-	$(RUN) -m mobilenet_tf.predict --model $(FLOAT32) $(INT8) --montage $@ --overwrite --top 2 \
+	$(RUN) -m mobilenet_tf.predict --model $(FLOAT32) --model $(INT8) --montage $@ --overwrite --top 2 \
 		$(DEMO)/images
 
 test: lint types unit

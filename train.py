@@ -68,9 +68,13 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=cli.positive_int, default=20, metavar="N")
-    group.add_argument("--batch-size", type=cli.positive_int, default=128, metavar="N")
-    group.add_argument("--optimizer", choices=("adamw", "sgd", "rmsprop"), default="adamw")
+    group.add_argument("--epochs", type=cli.positive_int, default=20, metavar="N", help="passes")
+    group.add_argument(
+        "--batch-size", type=cli.positive_int, default=128, metavar="N", help="images of a step"
+    )
+    group.add_argument(
+        "--optimizer", choices=("adamw", "sgd", "rmsprop"), default="adamw", help="see docs"
+    )
     group.add_argument(
         "--learning-rate",
         type=cli.positive_float,
@@ -78,7 +82,10 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
         help="at its peak (default: by optimizer and batch size; adamw 0.002 at 128)",
     )
     group.add_argument(
-        "--schedule", choices=("cosine", "step", "exponential", "constant"), default="cosine"
+        "--schedule",
+        choices=("cosine", "step", "exponential", "constant"),
+        default="cosine",
+        help="of the learning rate",
     )
     group.add_argument(
         "--warmup-epochs",
@@ -92,8 +99,15 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
         metavar="RATE",
         help="not on BatchNorm, biases and depthwise kernels (default: by optimizer; adamw 0.05)",
     )
-    group.add_argument("--label-smoothing", type=cli.fraction, default=0.1, metavar="PART")
-    group.add_argument("--augmentation", choices=("none", "light", "strong"), default="light")
+    group.add_argument(
+        "--label-smoothing", type=cli.fraction, default=0.1, metavar="PART", help="from 0"
+    )
+    group.add_argument(
+        "--augmentation",
+        choices=("none", "light", "strong"),
+        default="light",
+        help="light: mirroring and shifts; strong: much more, for long runs",
+    )
     group.add_argument(
         "--dropout-rate", type=cli.fraction, metavar="RATE", help="(default: the network's own)"
     )

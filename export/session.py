@@ -13,6 +13,7 @@ from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifie
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
+from mobilenet_tf.progress import say
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +124,7 @@ def convert(
         train = source.read_train(model.image_size)
         calibration = train.images.fetch(balanced_indices(train.labels, calibration_samples, seed))
         del train
+    say(f"converting {session.model_path}, --quantize {recipe.name}")
     conversion.convert_file(session.model_path, recipe, calibration, output)
     converted_s = time.monotonic() - start
     scores = None

@@ -39,7 +39,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """One line instead of the whole usage text, which `--help` shows."""
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}. See --help\n")
+        self.exit(USAGE_ERROR, f"error: {message}. See --help\n")
 
 
 def parser(doc: str | None, prog: str | None = None) -> argparse.ArgumentParser:

@@ -53,7 +53,8 @@ def plot_history(history: History, title: str, path: str) -> None:
         f"best {100 * best['val_accuracy']:.2f} %, last {100 * history[-1]['val_accuracy']:.2f} %"
     )
     panels[0].set_title(text, fontsize=10)
-    panels[2].plot(epochs, [row["learning_rate"] for row in history], color="C2")
+    rates = [row["learning_rate"] for row in history]
+    panels[2].plot(epochs, rates, color="C2", marker="." * (len(epochs) < 40))
     panels[2].set_ylabel("learning rate at the end of the epoch")
     for panel in panels:
         panel.set_xlabel("epoch")

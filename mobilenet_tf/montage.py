@@ -1,10 +1,12 @@
 """A picture of images with what the models say of them."""
 
 import os
+import warnings
 from collections.abc import Sequence
 
 from mobilenet_tf import files
 from mobilenet_tf.data.images import read_image
+from mobilenet_tf.progress import say
 
 _COLUMNS = 5
 _MOST_IMAGES = 40  # More do not fit on a page that one can read.
@@ -18,8 +20,7 @@ def draw_montage(entries: Sequence[Entry], path: str) -> None:
 
     Args:
         entries: (image path, model name, ((class name, probability), ...)).
-            Entries of one image follow each other; only the first 40 images
-            are drawn.
+            Of more than 40 images every second, third and so on is drawn.
         path: of the PNG; replaced if it exists.
     """
     import matplotlib  # Slow to import, and rarely needed.
@@ -30,7 +31,12 @@ def draw_montage(entries: Sequence[Entry], path: str) -> None:
     by_image: dict[str, list[tuple[str, Sequence[tuple[str, float]]]]] = {}
     for image, model, top in entries:
         by_image.setdefault(image, []).append((model, top[:_BARS]))
-    shown = list(by_image.items())[:_MOST_IMAGES]
+    # Of more images than a page holds, some from the whole of their order.
+    step = -(-len(by_image) // _MOST_IMAGES)
+    shown = list(by_image.items())[::step]
+    if step > 1:
+        say(f"note: the montage shows {len(shown)} of {len(by_image)} images")
+    several_folders = len({os.path.dirname(image) for image, _ in shown}) > 1
     models = max(len(predictions) for _, predictions in shown)
     bars = max(len(top) for _, predictions in shown for _, top in predictions)
     bars_height = 0.25 * bars + (0.25 if models > 1 else 0.1)  # Inches.
@@ -51,11 +57,13 @@ def draw_montage(entries: Sequence[Entry], path: str) -> None:
         row, column = divmod(i, columns)
         top_panel = panels[row * (1 + models)][column]
         top_panel.imshow(read_image(image))
-        top_panel.set_title(_short(os.path.basename(image), 28), fontsize=8)
+        parts = image.replace("\\", "/").split("/")[-2 if several_folders else -1 :]
+        top_panel.set_title(_short("/".join(parts), 30), fontsize=8)
         for j, (model, top) in enumerate(predictions):
             panel = panels[row * (1 + models) + 1 + j][column]
             _draw_bars(panel, top, bars, model if models > 1 else "")
-    with files.replacing(path) as temporary:
+    with files.replacing(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of glyphs, such as emoji, that the font lacks.
         figure.savefig(temporary, dpi=100)
     pyplot.close(figure)
 

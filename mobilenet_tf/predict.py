@@ -106,12 +106,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model",
         required=True,
-        nargs="+",
+        action="append",
         metavar="PATH",
-        help=".keras or .tflite files, or folders of them, such as a run",
+        help="a .keras or .tflite file, or a folder of them, such as a run; may be repeated",
     )
     parser.add_argument(
-        "images", nargs="*", metavar="IMAGE", help="image files, or folders of them"
+        "images", nargs="+", metavar="IMAGE", help="image files, or folders of them"
     )
     parser.add_argument(
         "--top", type=cli.positive_int, default=5, metavar="K", help="classes to name"
@@ -122,12 +122,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.montage and not args.montage.lower().endswith(".png"):
         parser.error(f"--montage must end in .png. Received: {args.montage}")
-    if not args.images:
-        # --model takes several paths, so it may have taken the images too.
-        models = [p for p in args.model if os.path.isdir(p) or p.endswith((".keras", ".tflite"))]
-        args.model, args.images = models[:1], [p for p in args.model if p not in models[:1]]
-    if not args.images or not args.model:
-        parser.error("name at least one model and one image or folder of images")
     return args
 
 

@@ -26,7 +26,7 @@ class Recorder(keras.callbacks.Callback):
         self.history = history[:first_epoch]
         self._first_epoch, self._start, self._epoch_start = first_epoch, time.monotonic(), 0.0
         self._raw: list[np.ndarray] | None = None
-        self._logged = time.monotonic()
+        self._logged = self._first_step = time.monotonic()
 
     @property
     def best(self) -> float:
@@ -41,9 +41,11 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Tells logs how far the epoch is; a terminal has Keras' own bar."""
         now, steps = time.monotonic(), self._job.resolved.steps_per_epoch
-        if not sys.stderr.isatty() and now - self._logged > _LOG_SECONDS:
+        if batch == 0:
+            self._first_step = now  # It compiles the network; the pace comes after it.
+        if batch and not sys.stderr.isatty() and now - self._logged > _LOG_SECONDS:
             self._logged = now
-            left = (now - self._epoch_start) / (batch + 1) * (steps - batch - 1)
+            left = (now - self._first_step) / max(batch, 1) * (steps - batch - 1)
             say(f"step {batch + 1} of {steps}, {duration(left)} left in this epoch")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

@@ -53,7 +53,7 @@ def test_table_and_montage(model, pictures, tmp_path, capsys):
     assert predict.main(["--model", model, "--montage", montage, pictures]) == 1  # No folder out.
     assert "No such file" in capsys.readouterr().err
     montage = str(tmp_path / "m.png")
-    assert predict.main(["--model", model, model, "--montage", montage, pictures]) == 0
+    assert predict.main(["--model", model, "--model", model, "--montage", montage, pictures]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and "blue 78.7 %" in lines[0]
     assert min(Image.open(montage).size) > 200
