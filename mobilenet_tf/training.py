@@ -85,12 +85,6 @@ def resume(run: str) -> TrainResult:
     Returns, raises: see `train`.
     """
     config, content = runs.read_config(run)
-    history = curves.read_history(os.path.join(run, runs.HISTORY))
-    if len(history) >= config.recipe.epochs and os.path.isfile(os.path.join(run, runs.MODEL)):
-        raise ValueError(
-            f"a run that has ended cannot go on; start a new one with --weights {run}. "
-            f"Received: {run}, {len(history)} of {config.recipe.epochs} epochs done"
-        )
     source = datasets.open_source(config.data)
     if list(source.class_names) != content.get("class_names"):
         raise ValueError(
@@ -113,6 +107,11 @@ def resume(run: str) -> TrainResult:
             f"the checkpoint must be intact. Received: {checkpoint} ({reason})"
         ) from None
     first_epoch = int(model.optimizer.iterations) // job.resolved.steps_per_epoch
+    if first_epoch >= config.recipe.epochs and os.path.isfile(os.path.join(run, runs.MODEL)):
+        raise ValueError(
+            f"a run that has ended cannot go on; start a new one with --weights {run}. "
+            f"Received: {run}, {first_epoch} of {config.recipe.epochs} epochs done"
+        )
     return _fit(job, model, first_epoch)
 
 

