@@ -50,7 +50,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the epoch's clock and dropout's random numbers."""
-        self._epoch_start = time.monotonic()
+        self._epoch_start = self._logged = time.monotonic()
         # Keras keeps their state out of the checkpoint, so a resumed run would
         # drop other features than one that never stopped.
         state = [self._job.config.seed, epoch * self._job.resolved.steps_per_epoch]
