@@ -7,7 +7,7 @@ from typing import Any
 
 from export import convert as conversion
 from export import evaluation, report
-from export.recipes import Recipe
+from export.recipes import RECIPES, Recipe
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
 from mobilenet_tf.cli import UsageError
@@ -32,13 +32,8 @@ class Session:
 
     def default_output(self, quantize: str) -> str:
         """Path of the .tflite beside the model."""
-        suffix = conversion_suffix(quantize)
+        suffix = RECIPES[quantize].file_suffix
         return os.path.join(os.path.dirname(self.model_path), f"{self.name}_{suffix}.tflite")
-
-
-def conversion_suffix(quantize: str) -> str:
-    """End of a file's name for a mode of `--quantize`."""
-    return "float32" if quantize == "none" else quantize
 
 
 def open_session(model: str | None, dataset: str | None, data_dir: str | None) -> Session:
