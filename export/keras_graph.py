@@ -54,7 +54,8 @@ def _read_layer(layer: Any, inputs: tuple[str, ...]) -> list[Node]:
         return []
     if kind not in _READERS:
         raise ValueError(
-            f"the export form knows {', '.join(sorted(_READERS))}; build the model from them. "
+            f"the export form knows {', '.join(sorted(_READERS))}; build the model from them, or "
+            "use --quantize int8-float-fallback, which takes any. "
             f"Received: layer {layer.name!r} of class {kind}"
         )
     shape = tuple(_as_list(layer.output)[0].shape[1:])

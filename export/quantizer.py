@@ -60,12 +60,16 @@ def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Q
     held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
     fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
     spread = calibration.histograms(graph, fitting)
+    # Rounding to 16 bits is fine enough for everything that was seen.
+    names = list(ESTIMATORS) if bits == 8 else ["min-max"]
     schemes = {
         name: Quantization(_scales(graph, spread, dict.fromkeys(spread, name), bits))
-        for name in ESTIMATORS
+        for name in names
     }
-    best = _best_estimators(graph, held_out, schemes, seed)
-    schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
+    best = dict.fromkeys(spread, names[0])
+    if len(names) > 1:
+        best = _best_estimators(graph, held_out, schemes, seed)
+        schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
     expected = probabilities(graph, held_out)
 
     def divergence(candidate: Graph, scheme: Quantization) -> float:
@@ -77,7 +81,9 @@ def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Q
     divergences["with corrected biases"] = divergence(corrected, schemes[chosen])
     if divergences["with corrected biases"] > divergences[chosen]:
         corrected = graph
-    used = list(best.values()) if chosen == MIXED else [chosen] * len(best)
+    used = [best[name] for name in schemes[chosen].scales]
+    if chosen != MIXED:
+        used = [chosen] * len(used)
     counts = {name: used.count(name) for name in ESTIMATORS if name in used}
     return Quantized(corrected, schemes[chosen], chosen, divergences, counts)
 
@@ -126,8 +132,6 @@ def _scales(
             scales[node.name] = TensorScale.of_range(0.0, 255.0, bits)
         elif node.op == "shift":
             scales[node.name] = TensorScale.of_range(node.offset, 255.0 + node.offset, bits)
-        elif bits == 16:  # Rounding is fine enough for everything.
-            scales[node.name] = TensorScale.of_range(histogram.low, histogram.high, bits)
         else:
             low, high = ESTIMATORS[estimators[node.name]](histogram)
             scales[node.name] = TensorScale.of_range(low, high, bits)
@@ -142,8 +146,7 @@ def _best_estimators(
         node: [schemes[name].scales[node] for name in names] for node in schemes[names[0]].scales
     }
     errors = calibration.weighted_errors(graph, images, candidates, seed)
-    best = {node: names[int(np.argmin(errors[node]))] for node in errors}
-    return best | {node.name: names[0] for node in graph.nodes if node.name not in best}
+    return {node: names[int(np.argmin(errors[node]))] for node in errors}
 
 
 def correct_biases(graph: Graph, quantization: Quantization, images: np.ndarray) -> Graph:
