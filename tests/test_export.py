@@ -10,7 +10,7 @@ from image_files import make_folder
 
 import convert_tflite
 from export import evaluation
-from export.convert import convert_model
+from export.convert import prepare
 from export.recipes import RECIPES
 from export.stock import convert_here
 from mobilenet_tf import runs, specs
@@ -34,7 +34,7 @@ def _content(model, recipe, calibration) -> bytes:
     if recipe.stock:
         return convert_here(model, recipe, calibration)
     form = recipe.hard_swish_form("auto")
-    return convert_model(model, recipe, calibration, form, seed=0).content
+    return prepare(model, recipe, calibration, form, seed=0).convert().content
 
 
 @pytest.mark.parametrize("mode", RECIPES)
