@@ -80,7 +80,7 @@ def _check_range(
 ) -> None:
     if indices is None or not len(indices):
         return
-    low, high = min(indices), max(indices)
+    low, high = np.min(indices), np.max(indices)
     if low < least or high >= count:
         received = low if low < least else high
         raise ValueError(f"the model refers to {what} {received} of {count}")

@@ -181,7 +181,9 @@ def fields_of(table: type) -> tuple[_Field, ...]:
     members = {name: value for name, value in vars(table).items() if inspect.isfunction(value)}
     fields = []
     for name, accessor in members.items():
-        stem = next((name[: -len(s)] for s in ("AsNumpy", "Length", "IsNone") if name.endswith(s)), "")
+        stem = next(
+            (name[: -len(s)] for s in ("AsNumpy", "Length", "IsNone") if name.endswith(s)), ""
+        )
         if name == "Init" or stem in members:
             continue
         probe, instance = _Probe(), table()
@@ -194,7 +196,9 @@ def fields_of(table: type) -> tuple[_Field, ...]:
 def _field(name: str, probe: _Probe, result: type) -> _Field:
     if "union" in probe.asked:
         enum = getattr(schema, _UNION_NAMES.get(name, name))
-        named = {value: key for key, value in vars(enum).items() if isinstance(value, int) and value}
+        named = {
+            value: key for key, value in vars(enum).items() if isinstance(value, int) and value
+        }
         return _Field(
             probe.slot, "union", 4, {value: getattr(schema, key) for value, key in named.items()}
         )
@@ -240,7 +244,9 @@ class _Walk:
         """Takes tables from what is allowed, before they are listed."""
         self._tables_left -= tables
         if self._tables_left < 0:
-            raise ValueError(f"the file has more tables than {len(self._content):,d} bytes can hold")
+            raise ValueError(
+                f"the file has more tables than {len(self._content):,d} bytes can hold"
+            )
 
     def check(self, kind: type, start: int) -> None:
         """Checks one table and lists the tables that it refers to."""
