@@ -231,10 +231,18 @@ RULES: tuple[Rule, ...] = (
     Rule(
         EDGE_TPU,
         PARTLY,
-        conditions.ops_outside(EDGE_TPU_OPS),
+        conditions.ops_outside(EDGE_TPU_OPS | {"DEQUANTIZE"}),
         "not among its operations: from the first of them on everything runs on the CPU",
         "for HARD_SWISH use minimalistic or relu6; at the very end it costs little",
-        _CORAL + "; google-coral/edgetpu issues 353 and 659",
+        f"{_CORAL}; google-coral/edgetpu issue 353",
+    ),
+    Rule(
+        EDGE_TPU,
+        NOTE,
+        conditions.ops_named("DEQUANTIZE"),
+        "it, and what follows it, runs on the CPU",
+        "nothing, where it only ends the model",
+        "google-coral/edgetpu issue 659",
     ),
     Rule(
         NNAPI,

@@ -13,6 +13,10 @@ def ops_outside(supported: frozenset[str]) -> Callable[[Graph], Iterable[str]]:
     return lambda graph: [op.name for op in graph.ops if op.name not in supported]
 
 
+def ops_named(name: str) -> Callable[[Graph], Iterable[str]]:
+    return lambda graph: [op.name for op in graph.ops if op.name == name]
+
+
 def custom(graph: Graph) -> list[str]:
     return [op.name for op in graph.ops if op.is_custom]
 

@@ -130,9 +130,10 @@ def read_graph(content: bytes) -> Graph:
     model = read_model(content)
     buffers = [0 if b.data is None else len(b.data) for b in model.buffers or []]
     codes = [_code(code) for code in model.operatorCodes or []]
-    main = model.subgraphs[0]
+    subgraphs = model.subgraphs or []
+    main = subgraphs[0]  # `read_model` refuses models without one.
     tensors = tuple(_tensor(tensor, buffers) for tensor in main.tensors or [])
-    used = [codes[op.opcodeIndex] for graph in model.subgraphs for op in graph.operators or []]
+    used = [codes[op.opcodeIndex] for graph in subgraphs for op in graph.operators or []]
     census = collections.Counter(name for name, _, _ in used)
     return Graph(
         tensors=tensors,
@@ -143,7 +144,7 @@ def read_graph(content: bytes) -> Graph:
         versions=tuple(
             dict.fromkeys((name, version) for name, version, custom in used if not custom)
         ),
-        subgraphs=len(model.subgraphs),
+        subgraphs=len(subgraphs),
         signatures=tuple(clean(entry.signatureKey) for entry in model.signatureDefs or []),
         declared_runtime=_declared_runtime(model),
         external_files=tuple(clean(group.name) for group in model.externalBufferGroups or []),
@@ -198,15 +199,16 @@ def _tensor(tensor: schema.TensorT, buffers: list[int]) -> Tensor:
         shape=() if shape is None else tuple(int(side) for side in shape),
         dtype=_DTYPES.get(tensor.type, f"unknown {tensor.type}"),
         size_bytes=buffers[tensor.buffer],
-        scale=float(scales[0]) if channels else 0.0,
-        zero_point=int(points[0]) if channels and points is not None and len(points) else 0,
+        scale=float(scales[0]) if scales is not None and len(scales) else 0.0,
+        zero_point=int(points[0]) if points is not None and len(points) else 0,
         channels=channels,
     )
 
 
 def _declared_runtime(model: schema.ModelT) -> str:
+    buffers = model.buffers or []
     for entry in model.metadata or []:
-        data = model.buffers[entry.buffer].data
+        data = buffers[entry.buffer].data
         if entry.name == b"min_runtime_version" and data is not None:
             return clean(bytes(data[:16]).rstrip(b"\0"))
     return ""

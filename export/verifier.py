@@ -13,7 +13,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-MAX_TABLES = 500_000  # Ten times those of the largest models known to us; seconds to read.
+MAX_TABLES = 100_000  # A classifier has a thousand or two; seconds to read.
 _MAX_STRING_SHARE = 4  # Strings may be shared, but not so that their copies swell without end.
 _TABLE_BYTES = 8  # A table has at least its vtable's offset and, elsewhere, its own.
 
