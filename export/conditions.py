@@ -10,14 +10,17 @@ _SHAPE_OPS = frozenset({"SHAPE", "PACK", "STRIDED_SLICE"})
 
 
 def ops_outside(supported: frozenset[str]) -> Callable[[Graph], Iterable[str]]:
+    """Operations that are not in a list."""
     return lambda graph: [op.name for op in graph.ops if op.name not in supported]
 
 
 def ops_named(name: str) -> Callable[[Graph], Iterable[str]]:
+    """Operations of a name."""
     return lambda graph: [op.name for op in graph.ops if op.name == name]
 
 
 def custom(graph: Graph) -> list[str]:
+    """Operations that are none of the runtime's own."""
     return [op.name for op in graph.ops if op.is_custom]
 
 
@@ -40,18 +43,21 @@ def _inputs_of(dtypes: Iterable[str]) -> Callable[[Graph], Iterable[str]]:
 
 
 def inputs_beside(dtypes: Iterable[str]) -> Callable[[Graph], Iterable[str]]:
+    """Inputs of other dtypes than these."""
     return lambda graph: [
         f"{t.dtype} input {t.name!r}" for t in graph.inputs if t.dtype not in dtypes
     ]
 
 
 def outputs_beside(dtypes: Iterable[str]) -> Callable[[Graph], Iterable[str]]:
+    """Outputs of other dtypes than these."""
     return lambda graph: [
         f"{t.dtype} output {t.name!r}" for t in graph.outputs if t.dtype not in dtypes
     ]
 
 
 def not_an_image_classifier(graph: Graph) -> list[str]:
+    """Inputs that are not one RGB image."""
     shapes = [list(tensor.shape) for tensor in graph.inputs]
     if len(shapes) != 1:
         return [f"{len(shapes)} inputs"]
@@ -60,6 +66,7 @@ def not_an_image_classifier(graph: Graph) -> list[str]:
 
 
 def float_input_without_normalization(graph: Graph) -> list[str]:
+    """Float inputs of which no one says what range they want."""
     return [] if graph.attachments.normalizes else list(_inputs_of({"float32"})(graph))
 
 
@@ -68,29 +75,35 @@ def _classes(graph: Graph) -> int:
 
 
 def no_labels(graph: Graph) -> list[str]:
+    """Labels that are missing from the file."""
     return ["no labels"] if graph.attachments.labels is None else []
 
 
 def wrong_label_count(graph: Graph) -> list[str]:
+    """More or fewer labels than classes."""
     labels, classes = graph.attachments.labels, _classes(graph)
     wrong = labels is not None and classes > 0 and labels != classes
     return [f"{labels} labels for {classes} classes"] if wrong else []
 
 
 def compressed_labels(graph: Graph) -> list[str]:
+    """A file of labels that is not stored as it is."""
     return [graph.attachments.label_file] if graph.attachments.is_compressed else []
 
 
 def broken_metadata(graph: Graph) -> list[str]:
+    """Why the metadata cannot be read."""
     return [graph.attachments.problem] if graph.attachments.problem else []
 
 
 def dynamic(graph: Graph) -> list[str]:
+    """Inputs and outputs with lengths that are open."""
     tensors = graph.inputs + graph.outputs
     return [f"{t.name!r} {list(t.shape)}" for t in tensors if any(side < 0 for side in t.shape)]
 
 
 def shape_arithmetic(graph: Graph) -> list[str]:
+    """Operations that compute shapes."""
     names = [op.name for op in graph.ops if op.name in _SHAPE_OPS]
     return names if "SHAPE" in names else []
 
@@ -103,6 +116,8 @@ def not_quantized(graph: Graph) -> list[str]:
 
 
 def integer_activations(dtypes: frozenset[str]) -> Callable[[Graph], Iterable[str]]:
+    """Computed tensors of these dtypes."""
+
     def find(graph: Graph) -> list[str]:
         found = {t.dtype for op in graph.ops for t in graph.activations(op.outputs)} & dtypes
         return [f"{dtype} activations" for dtype in sorted(found)]
@@ -111,6 +126,7 @@ def integer_activations(dtypes: frozenset[str]) -> Callable[[Graph], Iterable[st
 
 
 def newer_than_nnapi(graph: Graph) -> list[str]:
+    """Operations in a version that NNAPI's delegate does not take."""
     return [
         f"{op.name} version {op.version}"
         for op in graph.ops
@@ -119,4 +135,5 @@ def newer_than_nnapi(graph: Graph) -> list[str]:
 
 
 def external(graph: Graph) -> list[str]:
+    """Files beside this one that hold weights."""
     return list(graph.external_files)
