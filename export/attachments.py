@@ -15,6 +15,7 @@ _METADATA = b"TFLITE_METADATA"
 _MAX_ZIP_BYTES = 4 * 2**20  # From the file's end; label files are far smaller.
 _AXIS_LABELS = 2  # AssociatedFileType.TENSOR_AXIS_LABELS
 _NORMALIZATION = 1  # ProcessUnitOptions.NormalizationOptions
+_MAX_NAME = 200  # Characters of a name that are kept; hostile files have longer ones.
 _ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -50,6 +51,15 @@ class Attachments:
     problem: str = ""
 
 
+def clean(text: bytes | str | None) -> str:
+    """A name from a file as printable text of a bounded length."""
+    text = text or b""
+    if isinstance(text, bytes):
+        text = text[: 4 * _MAX_NAME].decode("utf-8", errors="replace")
+    printable = "".join(c if c.isprintable() else "?" for c in text[:_MAX_NAME])
+    return printable if len(text) <= _MAX_NAME else f"{printable}..."
+
+
 def read_attachments(content: bytes, model: schema.ModelT) -> Attachments:
     """Reads metadata and labels.
 
@@ -71,7 +81,7 @@ def read_attachments(content: bytes, model: schema.ModelT) -> Attachments:
     except ValueError as error:
         return Attachments(has_metadata=True, problem=str(error))
     labels, is_compressed = _read_labels(content, label_file) if label_file else (None, False)
-    return Attachments(True, normalizes, label_file, labels, is_compressed)
+    return Attachments(True, normalizes, clean(label_file), labels, is_compressed)
 
 
 def _read_metadata(data: bytes) -> tuple[bool, str]:

@@ -7,11 +7,10 @@ import stat
 
 from ai_edge_litert import schema_py_generated as schema
 
-from export.attachments import Attachments, read_attachments
+from export.attachments import Attachments, clean, read_attachments
 from export.flatbuffer import read_model
 
 _MAX_FILE_BYTES = 2**31 - 1  # Beyond that, the offsets of a FlatBuffer do not reach.
-_MAX_NAME = 200  # Characters of a name that are kept; hostile files have longer ones.
 
 FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 QUANTIZED = frozenset({"int2", "int4", "uint4", "int8", "uint8", "int16"})
@@ -150,15 +149,6 @@ def read_graph(content: bytes) -> Graph:
         external_files=tuple(clean(group.name) for group in model.externalBufferGroups or []),
         attachments=read_attachments(content, model),
     )
-
-
-def clean(text: bytes | str | None) -> str:
-    """A name from a file as printable text of a bounded length."""
-    text = text or b""
-    if isinstance(text, bytes):
-        text = text[: 4 * _MAX_NAME].decode("utf-8", errors="replace")
-    printable = "".join(c if c.isprintable() else "?" for c in text[:_MAX_NAME])
-    return printable if len(text) <= _MAX_NAME else f"{printable}..."
 
 
 def _names(enum: type) -> dict[int, str]:

@@ -15,7 +15,7 @@ from export.flatbuffer import FILE_IDENTIFIER, pack_model, read_model
 from export.runtime_versions import minimum_runtime
 from mobilenet_tf.runtime import TFLiteModel
 from tests import fuzz_inspect
-from tests.tiny_models import TinyModel, float_classifier, int8_classifier
+from tests.tiny_models import TinyModel, float_classifier, int8_classifier, metadata
 
 LABELS = ["ant", "bee", "cat", "dog"]
 
@@ -237,6 +237,16 @@ def test_files_of_other_makers(shared, name, quantization, release, labels, coun
     # The converter has counted the minimum runtime as well.
     assert found.minimum_runtime.release == release
     assert found.declared_runtime == f"{release}.0"
+
+
+def test_names_cannot_write_to_the_terminal():
+    tiny = TinyModel()
+    x = tiny.tensor("\x1b[31m\n" + 5000 * "x", (1, 8, 8, 3), "int8", (1.0,))
+    tiny.op("custom\x07", [x], [x])
+    tiny.attach("TFLITE_METADATA", metadata(normalizes=False, label_file="\x1b[2J.txt"))
+    found = facts.inspect_content(tiny.pack([x], [x]))
+    assert found.inputs[0].name.startswith("?[31m?xxx") and len(found.inputs[0].name) < 250
+    assert "custom?" in found.op_census and found.attachments.label_file == "?[2J.txt"
 
 
 @pytest.fixture(scope="module")
