@@ -1,7 +1,6 @@
 """From a Keras model to the bytes of a .tflite, and to a file that keeps the contract."""
 
 import dataclasses
-import os
 
 import numpy as np
 
@@ -146,41 +145,3 @@ def _check_contract(model: TFLiteModel, recipe: Recipe) -> None:
             f"probabilities; build the model with include_preprocessing=True and its top. "
             f"Received: {', '.join(problems)}"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class FileFacts:
-    """What a .tflite is made of.
-
-    Attributes:
-        size_bytes: of the file.
-        partitions: pieces that XNNPACK runs; 1 or 2 is healthy.
-        op_census: operation to count, most frequent first.
-    """
-
-    size_bytes: int
-    input_dtype: str
-    input_shape: tuple[int, ...]
-    output_dtype: str
-    output_shape: tuple[int, ...]
-    partitions: int
-    op_census: dict[str, int]
-
-
-def inspect_file(path: str) -> FileFacts:
-    """Loads a .tflite in the interpreter and describes it.
-
-    Raises:
-        FileNotFoundError, ValueError: see `runtime.TFLiteModel`.
-    """
-    model = TFLiteModel(path)
-    counts = TFLiteModel(path, use_xnnpack=False).op_counts()
-    return FileFacts(
-        size_bytes=os.path.getsize(path),
-        input_dtype=model.input.dtype,
-        input_shape=model.input.shape,
-        output_dtype=model.output.dtype,
-        output_shape=model.output.shape,
-        partitions=model.op_counts().get("DELEGATE", 0),
-        op_census=counts,
-    )

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from export.convert import inspect_file
 from export.evaluation import agreement, top_k_accuracy
+from export.inspection.facts import inspect_file
 from export.quantizer import Chosen, Quantized
 from export.recipes import Recipe
 from mobilenet_tf import runs
@@ -74,7 +74,7 @@ def make_report(
     Returns:
         {"file", "sha256", "model", "quantize", "hard_swish", "date",
         "seconds", "peak_memory_bytes", "versions", "class_names", "facts":
-        see `convert.FileFacts`, "calibration", "data", "evaluation":
+        see `facts.FileFacts`, "calibration", "data", "evaluation":
         {"images", "keras_top1", "tflite_top1", "agreement",
         "max_difference"} or None}; accuracies are 0..1.
     """
@@ -130,14 +130,15 @@ def evaluate(scores: Scores) -> dict[str, Any]:
 def format_report(content: dict[str, Any]) -> str:
     """The report as lines for people."""
     facts, evaluation = content["facts"], content["evaluation"]
+    (image,), (probabilities,) = facts["inputs"], facts["outputs"]
     census = ", ".join(f"{name} {count}" for name, count in facts["op_census"].items())
     lines = [
         f"file: {content['file']}",
         f"size: {facts['size_bytes'] / 1e6:.3f} MB ({facts['size_bytes']:,d} bytes)",
-        f"input: {facts['input_dtype']} {list(facts['input_shape'])}, raw RGB 0..255",
-        f"output: {facts['output_dtype']} {list(facts['output_shape'])}, probabilities",
+        f"input: {image['dtype']} {list(image['shape'])}, raw RGB 0..255",
+        f"output: {probabilities['dtype']} {list(probabilities['shape'])}, probabilities",
         f"operations: {census}",
-        f"XNNPACK partitions: {facts['partitions']}",
+        f"XNNPACK partitions: {facts['partitions']['count']}",
     ]
     calibration = content["calibration"]
     if calibration and "estimator" in calibration:
