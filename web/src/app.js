@@ -184,7 +184,7 @@ async function openFirstModel() {
   }
   const samples = golden.images.map((image) => ({ ...image, address: bundleAddress(image.file) }));
   view.showSamples(samples, (sample, button) =>
-    enqueue("Classifying", () => chooseSample(sample, button)),
+    enqueue("", () => chooseSample(sample, button)),
   );
   const model = await readBundleFile(golden.model);
   await loadModel(golden.model, new Uint8Array(await model.arrayBuffer()), golden);
@@ -204,7 +204,7 @@ function listen() {
       if (file) enqueue(`Opening ${file.name}`, () => openFile(file)).then(() => (input.value = ""));
     });
   }
-  view.elements.camera.addEventListener("click", () => enqueue("Camera", toggleCamera));
+  view.elements.camera.addEventListener("click", () => enqueue("", toggleCamera));
   addEventListener("dragover", (event) => {
     event.preventDefault();
     document.body.toggleAttribute("data-drag", true);

@@ -35,7 +35,6 @@ export function showError(message) {
 /** Says what the page is doing; an empty text when it is ready. */
 export function showBusy(text) {
   byId("busy").textContent = text;
-  document.body.toggleAttribute("data-busy", text !== "");
 }
 
 /** Shows the picture that is classified: a canvas, or the camera's video. */
@@ -128,9 +127,9 @@ export function markSample(chosen) {
   }
 }
 
-/** The camera's button says what it will do. */
+/** Shows whether the camera is on. */
 export function showCamera(isOn) {
-  elements.camera.textContent = isOn ? "Stop camera" : "Use camera";
+  elements.camera.setAttribute("aria-pressed", String(isOn));
 }
 
 /** Fills the choice of engines. */
