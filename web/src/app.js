@@ -2,11 +2,11 @@
 
 import { bundleAddress, findBundle, largestDifference, readBundleFile } from "./bundle.js";
 import { startCamera } from "./camera.js";
-import { UserError, firstLine } from "./errors.js";
+import { UserError, firstLine, refusal } from "./errors.js";
 import { litert } from "./litert.js";
 import { mediapipe } from "./mediapipe.js";
 import { keepOffline, readLastModel, saveLastModel } from "./offline.js";
-import { decodePicture } from "./picture.js";
+import { decodePicture, readInput } from "./picture.js";
 import { readClassifier } from "./tflite.js";
 import * as view from "./view.js";
 
@@ -54,12 +54,11 @@ async function loadModel(name, bytes, golden) {
 async function openSession(engine, model) {
   const session = await engine.open(model);
   try {
-    const blank = document.createElement("canvas");
-    [blank.width, blank.height] = [model.width, model.height];
-    await session.classify(blank); // The first run is slow, and shows whether it runs at all.
+    // The first run is slow, and shows whether it runs at all.
+    await session.classify(new ImageData(model.width, model.height));
   } catch (error) {
     session.close();
-    throw new UserError(`${engine.title} cannot run ${model.name}: ${firstLine(error)}`);
+    throw refusal(engine.title, model.name, error);
   }
   return session;
 }
@@ -98,10 +97,15 @@ async function classifyPicture() {
   let results;
   for (let i = 0; i < RUNS; i++) {
     const startMs = performance.now();
-    results = await state.session.classify(state.picture.canvas);
+    results = await classify(state.picture.canvas);
     timesMs.push(performance.now() - startMs);
   }
   view.showResults(results, latencyText(timesMs), checkText(results));
+}
+
+// Both engines get the same pixels: MediaPipe's own scaling in browsers is not the contract's.
+function classify(canvas) {
+  return state.session.classify(readInput(canvas, state.model.width, state.model.height));
 }
 
 function latencyText(timesMs) {
@@ -153,7 +157,7 @@ async function classifyFrame(canvas, timesMs) {
   try {
     state.camera.draw(canvas);
     const startMs = performance.now();
-    const results = await state.session.classify(canvas);
+    const results = await classify(canvas);
     timesMs.push(performance.now() - startMs);
     view.showResults(results, latencyText(timesMs.slice(-20)), "");
     nextFrame(canvas, timesMs.slice(-20));

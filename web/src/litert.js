@@ -1,7 +1,6 @@
-/** LiteRT.js: a plain interpreter; the page scales the image and names the classes. */
+/** LiteRT.js: a plain interpreter; the page normalizes the pixels and names the classes. */
 
-import { UserError, firstLine } from "./errors.js";
-import { readInput } from "./picture.js";
+import { refusal } from "./errors.js";
 
 const WASM = new URL("../node_modules/@litertjs/core/wasm/", import.meta.url).href;
 
@@ -32,11 +31,11 @@ export const litert = {
     try {
       const compiled = await package_.loadAndCompile(model.bytes, { accelerator: "wasm" });
       return {
-        classify: (canvas) => classify(package_, compiled, model, canvas),
+        classify: (pixels) => classify(package_, compiled, model, pixels),
         close: () => compiled.delete(),
       };
     } catch (error) {
-      throw new UserError(`LiteRT.js cannot run ${model.name}: ${firstLine(error)}`);
+      throw refusal("LiteRT.js", model.name, error);
     }
   },
 };
@@ -62,9 +61,9 @@ async function loadRuntime(package_) {
   }
 }
 
-async function classify({ Tensor }, compiled, model, canvas) {
-  const pixels = readInput(canvas, model.width, model.height);
-  const input = new Tensor(toInputType(pixels, model), [1, model.height, model.width, 3]);
+async function classify({ Tensor }, compiled, model, pixels) {
+  const values = toInputType(withoutAlpha(pixels.data), model);
+  const input = new Tensor(values, [1, model.height, model.width, 3]);
   let outputs = [];
   try {
     outputs = await compiled.run(input);
@@ -74,12 +73,16 @@ async function classify({ Tensor }, compiled, model, canvas) {
   }
 }
 
+function withoutAlpha(rgba) {
+  return Uint8Array.from({ length: (rgba.length / 4) * 3 }, (_, i) => rgba[i + Math.floor(i / 3)]);
+}
+
 // As MediaPipe does: a float32 input is (value - mean) / std, a uint8 input is the bytes.
-function toInputType(pixels, { inputType, normalization }) {
-  if (inputType === "uint8") return pixels;
+function toInputType(rgb, { inputType, normalization }) {
+  if (inputType === "uint8") return rgb;
   const { mean, std } = normalization;
   return Float32Array.from(
-    pixels,
+    rgb,
     (value, i) => (value - mean[i % mean.length]) / std[i % std.length],
   );
 }

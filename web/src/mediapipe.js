@@ -1,6 +1,6 @@
-/** MediaPipe's ImageClassifier: scales the image and names the classes itself. */
+/** MediaPipe's ImageClassifier: reads metadata and labels from the file itself. */
 
-import { UserError, firstLine } from "./errors.js";
+import { refusal } from "./errors.js";
 
 const WASM = new URL("../node_modules/@mediapipe/tasks-vision/wasm/", import.meta.url).href;
 
@@ -30,15 +30,15 @@ export const mediapipe = {
         runningMode: "IMAGE",
         maxResults: -1,
       });
-      return { classify: async (canvas) => classify(task, canvas), close: () => task.close() };
+      return { classify: async (pixels) => classify(task, pixels), close: () => task.close() };
     } catch (error) {
-      throw new UserError(`MediaPipe cannot run ${model.name}: ${firstLine(error)}`);
+      throw refusal("MediaPipe", model.name, error);
     }
   },
 };
 
-function classify(task, canvas) {
-  const [head] = task.classify(canvas).classifications;
+function classify(task, pixels) {
+  const [head] = task.classify(pixels).classifications;
   return head.categories.map(({ index, score, categoryName }) => ({
     index,
     score,

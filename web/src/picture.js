@@ -41,46 +41,45 @@ export async function decodePicture(blob, name) {
  * @param {HTMLCanvasElement} canvas
  * @param {number} width of the input.
  * @param {number} height of the input.
- * @returns {Uint8Array} height * width * 3, RGB.
+ * @returns {ImageData}
  */
 export function readInput(canvas, width, height) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-  return stretch(data, canvas.width, canvas.height, width, height);
+  return new ImageData(stretch(data, canvas.width, canvas.height, width, height), width, height);
 }
 
 /**
- * Stretches a whole RGBA image: bilinear, no crop, no antialiasing.
+ * Stretches a whole opaque RGBA image: bilinear, no crop, no antialiasing.
  *
  * Fractions are cut off, not rounded, so that the bytes are those of the Python evaluation.
  *
  * @param {Uint8ClampedArray} rgba of the source, sourceHeight * sourceWidth * 4.
- * @returns {Uint8Array} height * width * 3, RGB.
+ * @returns {Uint8ClampedArray} height * width * 4, RGBA.
  */
 export function stretch(rgba, sourceWidth, sourceHeight, width, height) {
   const columns = sampleAxis(sourceWidth, width);
   const rows = sampleAxis(sourceHeight, height);
-  const rgb = new Uint8Array(width * height * 3);
-  let to = 0;
+  const result = new Uint8ClampedArray(width * height * 4).fill(255);
+  let pixel = 0;
   for (const row of rows) {
-    const top = row.first * sourceWidth;
-    const bottom = row.second * sourceWidth;
+    const above = row.first * sourceWidth;
+    const below = row.second * sourceWidth;
     for (const column of columns) {
       for (let channel = 0; channel < 3; channel++) {
-        const above = mix(rgba, top + column.first, top + column.second, channel, column.weight);
-        const below = mix(
-          rgba, bottom + column.first, bottom + column.second, channel, column.weight,
-        );
-        rgb[to++] = above + (below - above) * row.weight;
+        const top = mix(rgba, above, column, channel);
+        const bottom = mix(rgba, below, column, channel);
+        result[pixel + channel] = Math.floor(top + (bottom - top) * row.weight);
       }
+      pixel += 4;
     }
   }
-  return rgb;
+  return result;
 }
 
-function mix(rgba, first, second, channel, weight) {
-  const a = rgba[first * 4 + channel];
-  return a + (rgba[second * 4 + channel] - a) * weight;
+function mix(rgba, rowStart, { first, second, weight }, channel) {
+  const a = rgba[(rowStart + first) * 4 + channel];
+  return a + (rgba[(rowStart + second) * 4 + channel] - a) * weight;
 }
 
 // For each pixel of the result, the two source pixels around its centre and the second's weight.

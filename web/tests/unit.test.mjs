@@ -11,7 +11,7 @@ import { withLabels, zip } from "./models.mjs";
 
 const encode = (text) => new TextEncoder().encode(text);
 const gray = (...values) => Uint8ClampedArray.from(values.flatMap((v) => [v, v, v, 255]));
-const firstChannel = (rgb) => [...rgb].filter((_, i) => i % 3 === 0);
+const firstChannel = (rgba) => [...rgba].filter((_, i) => i % 4 === 0);
 
 test("two pixels stretched to four are 3:1 mixtures, the outer ones unchanged", () => {
   // Centres of the four lie at -0.25, 0.25, 0.75, 1.25 of the two.
@@ -26,7 +26,7 @@ test("shrinking takes the two pixels in the middle: no antialiasing", () => {
 
 test("fractions are cut off and channels kept apart", () => {
   const source = Uint8ClampedArray.from([1, 0, 255, 255, 2, 10, 0, 255]);
-  assert.deepEqual([...stretch(source, 2, 1, 1, 1)], [1, 5, 127]);
+  assert.deepEqual([...stretch(source, 2, 1, 1, 1)], [1, 5, 127, 255]);
 });
 
 test("an image of the input's size is not touched", () => {
