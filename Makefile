@@ -1,6 +1,8 @@
 # make demo    the whole path on the built-in data set: train, convert, benchmark, predict
 # make test    lint, types and tests
-# Both make .venv and install into it first; PYTHON chooses the interpreter.
+# make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
+# make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
+# The first two make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,7 +12,7 @@ INSTALLED := $(VENV)/.installed
 INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
 FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit clean web test-web
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -67,5 +69,21 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
 
+NODE_MODULES := web/node_modules/.package-lock.json
+
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-fund --no-audit
+	@touch $@
+
+web:
+	@command -v npm > /dev/null || { echo "error: the page needs Node.js 20 or newer, with npm" >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(NODE_MODULES)
+	@node web/serve.mjs $(if $(PORT),--port $(PORT)) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+
+test-web:
+	@if ! command -v npm > /dev/null; then echo "skipped: the page's tests need Node.js 20 or newer, with npm"; \
+	else $(MAKE) --no-print-directory $(NODE_MODULES) && \
+		BUNDLES='$(BUNDLE)' node --test --test-reporter=spec web/tests/*.test.mjs; fi
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) web/node_modules
