@@ -1,6 +1,7 @@
 # make demo    the whole path on the built-in data set: train, convert, benchmark, predict
 # make test    lint, types and tests
-# Both make .venv and install into it first; PYTHON chooses the interpreter.
+# make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
+# All make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,8 +10,10 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
 FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
+KOTLIN_VERSION := 2.4.20
+KOTLIN := build/kotlin/node_modules/kotlin-compiler/lib/kotlin-compiler.jar
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit test-android clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -66,6 +69,14 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
+
+# The compiler is npm's package of JetBrains; where it cannot be had, its tests are skipped.
+test-android: $(INSTALLED)
+	@test -e $(KOTLIN) || npm install --prefix build/kotlin --ignore-scripts --no-audit --no-fund \
+		--no-package-lock --silent kotlin-compiler@$(KOTLIN_VERSION) \
+		|| echo "no Kotlin compiler, for want of npm or of a network: the app is not compiled" >&2
+	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
+		tests/test_export_android.py
 
 clean:
 	rm -rf $(VENV) $(DEMO)
