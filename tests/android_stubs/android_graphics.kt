@@ -8,6 +8,8 @@ class Bitmap {
     val width: Int get() = TODO()
     val height: Int get() = TODO()
 
+    fun hasAlpha(): Boolean = TODO()
+
     fun recycle() {}
 
     fun getPixels(
@@ -15,6 +17,8 @@ class Bitmap {
     ) {}
 
     companion object {
+        fun createBitmap(width: Int, height: Int, config: Config): Bitmap = TODO()
+
         fun createBitmap(colors: IntArray, width: Int, height: Int, config: Config): Bitmap = TODO()
 
         fun createBitmap(
@@ -27,6 +31,20 @@ class Bitmap {
 }
 
 class Rect
+
+class Paint
+
+class Color {
+    companion object {
+        const val WHITE = -1
+    }
+}
+
+class Canvas(bitmap: Bitmap) {
+    fun drawColor(color: Int) {}
+
+    fun drawBitmap(bitmap: Bitmap, left: Float, top: Float, paint: Paint?) {}
+}
 
 class Matrix {
     fun postScale(x: Float, y: Float): Boolean = TODO()

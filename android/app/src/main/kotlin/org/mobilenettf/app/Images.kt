@@ -3,6 +3,8 @@ package org.mobilenettf.app
 import android.content.ContentResolver
 import android.graphics.Bitmap
 import android.graphics.BitmapFactory
+import android.graphics.Canvas
+import android.graphics.Color
 import android.graphics.Matrix
 import android.net.Uri
 import androidx.camera.core.ImageProxy
@@ -13,7 +15,7 @@ import java.io.InputStream
 /** Photos of less than twice this side are read whole; larger ones are halved, to fit in memory. */
 private const val FULL_SIDE = 4096
 
-/** Reads a photo upright, as ARGB_8888. */
+/** Reads a photo upright, as ARGB_8888; what is transparent becomes white, as in training. */
 @Throws(IOException::class)
 fun readPhoto(resolver: ContentResolver, uri: Uri): Bitmap {
     val bounds = BitmapFactory.Options().apply { inJustDecodeBounds = true }
@@ -31,7 +33,7 @@ fun readPhoto(resolver: ContentResolver, uri: Uri): Bitmap {
                 ExifInterface.ORIENTATION_NORMAL,
             )
         }
-    return bitmap.turned(exifTurn(orientation))
+    return bitmap.onWhite().turned(exifTurn(orientation))
 }
 
 private fun <T> ContentResolver.read(uri: Uri, use: (InputStream) -> T): T =
@@ -41,6 +43,15 @@ private fun <T> ContentResolver.read(uri: Uri, use: (InputStream) -> T): T =
 /** A camera frame, upright. The caller closes the frame. */
 fun uprightFrame(frame: ImageProxy): Bitmap =
     frame.toBitmap().turned(Turn(frame.imageInfo.rotationDegrees, mirrored = false))
+
+private fun Bitmap.onWhite(): Bitmap {
+    if (!hasAlpha()) return this
+    val opaque = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
+    val canvas = Canvas(opaque)
+    canvas.drawColor(Color.WHITE)
+    canvas.drawBitmap(this, 0f, 0f, null)
+    return opaque
+}
 
 private fun Bitmap.turned(turn: Turn): Bitmap {
     if (turn == Turn(0, mirrored = false)) return this
