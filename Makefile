@@ -2,7 +2,8 @@
 # make test    lint, types and tests
 # make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
-# The first two make .venv and install into it first; PYTHON chooses the interpreter.
+# make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
+# All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,8 +12,10 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
 FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
+KOTLIN_VERSION := 2.4.20
+KOTLIN := build/kotlin/node_modules/kotlin-compiler/lib/kotlin-compiler.jar
 
-.PHONY: demo test lint types unit clean web test-web
+.PHONY: demo test lint types unit web test-web test-android clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -84,6 +87,14 @@ test-web:
 	@if ! command -v npm > /dev/null; then echo "skipped: the page's tests need Node.js 20 or newer, with npm"; \
 	else $(MAKE) --no-print-directory $(NODE_MODULES) && \
 		BUNDLES='$(BUNDLE)' node --test --test-reporter=spec web/tests/*.test.mjs; fi
+
+# The compiler is npm's package of JetBrains; where it cannot be had, its tests are skipped.
+test-android: $(INSTALLED)
+	@test -e $(KOTLIN) || npm install --prefix build/kotlin --ignore-scripts --no-audit --no-fund \
+		--no-package-lock --silent kotlin-compiler@$(KOTLIN_VERSION) \
+		|| echo "no Kotlin compiler, for want of npm or of a network: the app is not compiled" >&2
+	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
+		tests/test_export_android.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) web/node_modules
