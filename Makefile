@@ -1,16 +1,21 @@
 # make demo    the whole path on the built-in data set: train, convert, benchmark, predict
 # make test    lint, types and tests
-# Both make .venv and install into it first; PYTHON chooses the interpreter.
+# make test-clients    the same files in MediaPipe and in the old tflite-runtime
+# All make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
+# MediaPipe and tflite-runtime (the newest has no wheel after Python 3.11) cannot be
+# installed beside TensorFlow.
+CLIENTS ?= .venv-clients
+OLD_PYTHON ?= python3.11
 DEMO := runs/demo
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
 FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit test-clients clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -67,5 +72,19 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
 
+test-clients: $(INSTALLED) $(CLIENTS)/mediapipe/.installed $(CLIENTS)/tflite-runtime/.installed
+	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -m clients
+
+$(CLIENTS)/mediapipe/.installed:
+	$(PYTHON) -m venv $(CLIENTS)/mediapipe
+	$(CLIENTS)/mediapipe/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==1.2.2
+	@touch $@
+
+$(CLIENTS)/tflite-runtime/.installed:
+	$(OLD_PYTHON) -m venv $(CLIENTS)/tflite-runtime
+	$(CLIENTS)/tflite-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
+		tflite-runtime==2.14.0 'numpy<2'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(CLIENTS) $(DEMO)
