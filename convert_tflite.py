@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from export.recipes import RECIPES
+from export.recipes import HARD_SWISH_FORMS, RECIPES
 from mobilenet_tf import cli
 
 
@@ -15,7 +15,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--quantize",
         choices=tuple(RECIPES),
         required=True,
-        help="none: float32; float16: half the size; dynamic: int8 weights; int8: all of it",
+        help="none: float32; float16: half the size; dynamic: int8 weights; int8: all of it; "
+        "int16x8: activations of 16 bits; int8-float-fallback: any Keras layers, by TensorFlow's "
+        "converter",
     )
     parser.add_argument(
         "--model", metavar="PATH", help="a run or a .keras file (default: the newest run)"
@@ -26,6 +28,25 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         default=200,
         metavar="N",
         help="training images that set the ranges of int8, class-balanced",
+    )
+    parser.add_argument(
+        "--hard-swish",
+        choices=HARD_SWISH_FORMS,
+        default="auto",
+        help="V3's activation: one operation, or x * relu6(x + 3) in operations that every int8 "
+        "delegate takes (auto: split in int8, fused in float)",
+    )
+    parser.add_argument(
+        "--max-drop",
+        type=cli.non_negative_float,
+        metavar="POINTS",
+        help="fail where top-1 on the evaluation set falls by more",
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=cli.fraction,
+        metavar="PART",
+        help="fail where fewer images get the Keras model's answer, such as 0.95",
     )
     parser.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
     parser.add_argument(
@@ -39,6 +60,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.output and not args.output.endswith(".tflite"):
         parser.error(f"--output must end in .tflite. Received: {args.output}")
+    if args.quantize == "int16x8" and args.hard_swish == "fused":
+        parser.error("TFLite has no HARD_SWISH of 16 bits. Received: --hard-swish fused")
     if args.data_dir and not args.dataset:
         parser.error("--data-dir goes with --dataset; the run knows its own")
     return args
@@ -52,15 +75,16 @@ def main(argv: list[str] | None = None) -> int:
 
     job = session.open_session(args.model, args.dataset, args.data_dir)
     output = args.output or job.default_output(args.quantize)
-    conversion = session.convert(
-        job,
-        RECIPES[args.quantize],
-        output,
+    settings = session.Settings(
+        recipe=RECIPES[args.quantize],
+        output=output,
+        hard_swish=args.hard_swish,
         calibration_samples=args.calibration_samples,
         seed=args.seed,
         overwrite=args.overwrite,
+        budget=session.Budget(args.max_drop, args.min_agreement),
     )
-    print(report.format_report(conversion))
+    print(report.format_report(session.convert(job, settings)))
     print(f"next: python -m benchmarks.latency {os.path.relpath(output)}")
     return 0
 

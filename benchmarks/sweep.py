@@ -69,7 +69,7 @@ def grid(args: argparse.Namespace) -> list[Point]:
 
 def build_file(point: Point, folder: str, number: int) -> str:
     """Builds one network with random weights and converts it; returns its path."""
-    from export.convert import convert_file  # TensorFlow: not for --help.
+    from export import convert, stock  # TensorFlow: not for --help.
     from mobilenet_tf.engine import keras
     from mobilenet_tf.models import ModelOptions, build_model
 
@@ -80,16 +80,21 @@ def build_file(point: Point, folder: str, number: int) -> str:
         last_map=point.last_map or layout.DEFAULT_LAST_MAP,
     )
     keras.utils.set_random_seed(0)
+    model = build_model(point.spec, options)
+    recipe = RECIPES[point.quantize]
+    calibration = pictures(point.image_size) if recipe.needs_calibration else None
+    if recipe.stock:
+        content = stock.convert_here(model, recipe, calibration)
+    else:
+        form = recipe.hard_swish_form("auto")
+        content = convert.convert_model(model, recipe, calibration, form, seed=0).content
     path = os.path.join(folder, f"{number}.tflite")
-    model_path = os.path.join(folder, "model.keras")
-    build_model(point.spec, options).save(model_path)
+    convert.write_file(content, recipe, path)
     keras.backend.clear_session()
-    calibration = _pictures(point.image_size) if RECIPES[point.quantize].needs_calibration else None
-    convert_file(model_path, RECIPES[point.quantize], calibration, path)
     return path
 
 
-def _pictures(image_size: int) -> np.ndarray:
+def pictures(image_size: int) -> np.ndarray:
     """Smooth colour gradients: ranges for networks whose accuracy nobody asks for."""
     ramp = np.linspace(0, 255, image_size)
     x, y = np.meshgrid(ramp, ramp)

@@ -1,81 +1,104 @@
-"""Converting safely: checked input, a process of its own, a whole file or none."""
+"""From a Keras model to the bytes of a .tflite, and to a file that keeps the contract."""
 
 import dataclasses
 import os
-import subprocess
-import sys
-import tempfile
 
 import numpy as np
 
+from export.form import HardSwish, export_form
+from export.graph import Graph
+from export.keras_graph import from_keras
+from export.quantizer import Quantized, quantize_graph
 from export.recipes import Recipe
+from export.scales import Quantization
+from export.writer import write_tflite
 from mobilenet_tf import files
 from mobilenet_tf.cli import WorkError
+from mobilenet_tf.engine import keras
 from mobilenet_tf.runtime import TFLiteModel
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_TIMEOUT_S = 3600  # A conversion takes seconds; an hour means that it hangs.
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """A converted model.
+
+    Attributes:
+        content: of the .tflite.
+        graph: in the export form, as written but for rounding.
+        quantized: how its integers were chosen; None for float activations.
+    """
+
+    content: bytes
+    graph: Graph
+    quantized: Quantized | None
 
 
-def convert_file(
-    model_path: str, recipe: Recipe, calibration: np.ndarray | None, output_path: str
-) -> None:
-    """Converts a .keras file to a .tflite file that keeps the project's contract.
+def convert_model(
+    model: keras.Model,
+    recipe: Recipe,
+    calibration: np.ndarray | None,
+    hard_swish: HardSwish,
+    seed: int,
+) -> Conversion:
+    """Converts a model through the export form.
 
     Args:
-        model_path: of the .keras file.
-        recipe: from `export.recipes`.
-        calibration: uint8 (images, height, width, 3) for recipes that need
-            it.
-        output_path: of the .tflite; replaced if it exists.
+        model: float32 (batch, height, width, 3) in [0, 255] to probabilities.
+        recipe: from `export.recipes`, not a stock one.
+        calibration: uint8 (images, height, width, 3) for recipes that need it.
+        hard_swish: see `form.export_form`.
+        seed: see `quantizer.quantize_graph`.
+
+    Returns:
+        A `Conversion`.
 
     Raises:
-        WorkError: the conversion failed; nothing is written.
+        ValueError: layers that no MobileNet has, values that are not finite,
+            or missing calibration images.
     """
-    with files.replacing(output_path) as temporary, tempfile.TemporaryDirectory() as folder:
-        calibration_path = None
-        if recipe.needs_calibration:
-            if calibration is None or not len(calibration):
-                raise ValueError(f"{recipe.name} needs calibration images. Received: none")
-            calibration_path = os.path.join(folder, "calibration.npy")
-            np.save(calibration_path, calibration)
-        job_path = os.path.join(folder, "job.json")
-        job = {
-            "model_path": os.path.abspath(model_path),
-            "recipe": recipe.name,
-            "output_path": temporary,
-            "calibration_path": calibration_path,
-        }
-        files.write_json(job_path, job)
-        _run_converter(job_path)
-        _check_contract(TFLiteModel(temporary), recipe)
+    graph = export_form(from_keras(model), hard_swish)
+    quantized = None
+    if recipe.activation_bits is not None:
+        if calibration is None or not len(calibration):
+            raise ValueError(f"{recipe.name} needs calibration images. Received: none")
+        quantized = quantize_graph(graph, calibration, recipe.activation_bits, seed)
+    return finish(model.name, graph, recipe, quantized)
 
 
-def _run_converter(job_path: str) -> None:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([_ROOT, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    }
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "export.tflite", job_path],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise WorkError(f"the converter must end. Received: no end in {_TIMEOUT_S} s") from None
-    if done.returncode < 0:
-        raise WorkError(
-            "the converter crashed; check the model for values that are not finite. "
-            f"Received: signal {-done.returncode}"
-        )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        reason = lines[-1].strip() if lines else f"exit code {done.returncode}"
-        raise WorkError(f"the model could not be converted. Received: {reason}")
+def finish(name: str, graph: Graph, recipe: Recipe, quantized: Quantized | None) -> Conversion:
+    """Writes a graph that is ready, as `convert_model` does at its end."""
+    written = graph if quantized is None else quantized.graph
+    quantization = Quantization() if quantized is None else quantized.quantization
+    content = write_tflite(written, recipe, quantization, f"{name}, {recipe.name}, mobilenet_tf")
+    return Conversion(content, graph, quantized)
+
+
+def write_file(content: bytes, recipe: Recipe, path: str) -> None:
+    """Writes a .tflite after it ran once and kept the contract.
+
+    Args:
+        content: of the file.
+        recipe: that made it.
+        path: replaced if it exists.
+
+    Raises:
+        WorkError: the interpreter cannot run it, or it breaks the contract;
+            nothing is written.
+    """
+    with files.replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(content)
+        try:
+            model = TFLiteModel(temporary)
+            model.set_image(np.zeros((*model.image_size, 3), np.uint8))
+            model.invoke()
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise WorkError(
+                f"the installed LiteRT must have kernels for every operation of the file; use "
+                f"another --quantize. Received: --quantize {recipe.name} ({reason})"
+            ) from None
+        _check_contract(model, recipe)
 
 
 def _check_contract(model: TFLiteModel, recipe: Recipe) -> None:

@@ -3,12 +3,14 @@
 import dataclasses
 import datetime
 import hashlib
+import resource
 from typing import Any
 
 import numpy as np
 
 from export.convert import inspect_file
 from export.evaluation import agreement, top_k_accuracy
+from export.quantizer import Quantized
 from export.recipes import Recipe
 from mobilenet_tf import runs
 from mobilenet_tf.data.datasets import DataConfig
@@ -28,40 +30,76 @@ class Scores:
     tflite: np.ndarray
 
 
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """A file that was written, and how.
+
+    Attributes:
+        path: of the .tflite.
+        model_path: of the .keras.
+        recipe: from `export.recipes`.
+        hard_swish: "fused" or "split".
+        calibration_images: how many; 0 for recipes without.
+        seed: of their choice.
+        seconds: that it took to load the model, read the images and convert.
+        quantized: the choices of post-training quantization; None without.
+    """
+
+    path: str
+    model_path: str
+    recipe: Recipe
+    hard_swish: str
+    calibration_images: int
+    seed: int
+    seconds: float
+    quantized: Quantized | None
+
+
 def make_report(
-    tflite_path: str,
-    model_path: str,
-    recipe: Recipe,
-    class_names: list[str] | None,
-    calibration_images: int,
-    seed: int,
-    seconds: float,
+    converted: Converted,
+    class_names: list[str],
     data: DataConfig | None,
     scores: Scores | None,
 ) -> dict[str, Any]:
     """Collects the report.
 
     Returns:
-        {"file", "sha256", "model", "quantize", "date", "seconds", "versions",
-        "class_names", "facts": see `convert.FileFacts`, "calibration",
-        "data", "evaluation": {"images", "keras_top1", "tflite_top1",
-        "agreement", "max_difference"} or None}; accuracies are 0..1.
+        {"file", "sha256", "model", "quantize", "hard_swish", "date",
+        "seconds", "peak_memory_bytes", "versions", "class_names", "facts":
+        see `convert.FileFacts`, "calibration", "data", "evaluation":
+        {"images", "keras_top1", "tflite_top1", "agreement",
+        "max_difference"} or None}; accuracies are 0..1.
     """
-    with open(tflite_path, "rb") as file:
+    with open(converted.path, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
     return {
-        "file": tflite_path,
+        "file": converted.path,
         "sha256": digest,
-        "model": model_path,
-        "quantize": recipe.name,
+        "model": converted.model_path,
+        "quantize": converted.recipe.name,
+        "hard_swish": converted.hard_swish,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
+        "seconds": round(converted.seconds, 1),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "versions": runs.package_versions(),
         "class_names": class_names,
-        "facts": dataclasses.asdict(inspect_file(tflite_path)),
-        "calibration": {"images": calibration_images, "seed": seed} if calibration_images else None,
+        "facts": dataclasses.asdict(inspect_file(converted.path)),
+        "calibration": _calibration(converted),
         "data": None if data is None else dataclasses.asdict(data),
         "evaluation": None if scores is None else _evaluation(scores),
+    }
+
+
+def _calibration(converted: Converted) -> dict[str, Any] | None:
+    if not converted.calibration_images:
+        return None
+    content = {"images": converted.calibration_images, "seed": converted.seed}
+    if converted.quantized is None:
+        return content
+    return content | {
+        "estimator": converted.quantized.estimator,
+        "estimators": converted.quantized.estimators,
+        "held_out_divergence_nats": converted.quantized.divergences,
     }
 
 
@@ -87,6 +125,11 @@ def format_report(content: dict[str, Any]) -> str:
         f"operations: {census}",
         f"XNNPACK partitions: {facts['partitions']}",
     ]
+    calibration = content["calibration"]
+    if calibration and "estimator" in calibration:
+        lines.append(
+            f"calibration: {calibration['images']} images, ranges by {calibration['estimator']}"
+        )
     if evaluation is None:
         lines.append("accuracy: not measured, for want of a data set (--dataset)")
         return "\n".join(lines)

@@ -5,12 +5,14 @@ import os
 import time
 from typing import Any
 
+import numpy as np
+
 from export import convert as conversion
-from export import evaluation, report
+from export import evaluation, report, stock
 from export.recipes import RECIPES, Recipe
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
-from mobilenet_tf.cli import UsageError
+from mobilenet_tf.cli import UsageError, WorkError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
@@ -72,74 +74,162 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
     return Session(path, name, data)
 
 
-def convert(
-    session: Session,
-    recipe: Recipe,
-    output: str,
-    calibration_samples: int,
-    seed: int,
-    overwrite: bool,
-) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """What a file may cost, measured on the whole evaluation split. None: anything.
+
+    Attributes:
+        max_drop: greatest loss of top-1 in points against the Keras model.
+        min_agreement: least share of images with the same answer, 0..1.
+    """
+
+    max_drop: float | None = None
+    min_agreement: float | None = None
+
+    def complaint(self, evaluation: dict[str, Any]) -> str | None:
+        """What of a report's evaluation breaks the budget; None where nothing does."""
+        drop = 100 * (evaluation["keras_top1"] - evaluation["tflite_top1"])
+        if self.max_drop is not None and drop > self.max_drop + 1e-9:
+            return f"a drop of {drop:.2f} points, more than --max-drop {self.max_drop:g}"
+        agreement = evaluation["agreement"]
+        if self.min_agreement is not None and agreement < self.min_agreement:
+            return f"an agreement of {agreement:.4f}, less than {self.min_agreement:g}"
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a model is converted.
+
+    Attributes:
+        recipe: from `export.recipes`.
+        output: path of the .tflite; its report is written as .json beside it.
+        hard_swish: one of `recipes.HARD_SWISH_FORMS`.
+        calibration_samples: training images for recipes that calibrate.
+        seed: of their choice.
+        overwrite: replace existing files.
+        budget: that the file must keep.
+    """
+
+    recipe: Recipe
+    output: str
+    hard_swish: str = "auto"
+    calibration_samples: int = 200
+    seed: int = 0
+    overwrite: bool = False
+    budget: Budget = Budget()
+
+    @property
+    def report_path(self) -> str:
+        """Of the report about an accepted file."""
+        return f"{os.path.splitext(self.output)[0]}.json"
+
+
+def convert(session: Session, settings: Settings) -> dict[str, Any]:
     """Converts, loads the file again, and compares it with the Keras model.
 
     Args:
         session: from `open_session`.
-        recipe: from `export.recipes`.
-        output: path of the .tflite; its report is written as .json beside it.
-        calibration_samples: training images for recipes that calibrate.
-        seed: of their choice.
-        overwrite: replace existing files.
+        settings: what to make.
 
     Returns:
         The report, as in the .json; see `report.make_report`.
 
     Raises:
-        UsageError: a recipe that calibrates, and no data set.
+        UsageError: images are needed, and there is no data set.
         ValueError: existing files, or a data set that does not fit the model.
-        WorkError: the conversion failed.
+        WorkError: the conversion failed, or the file breaks the budget; it is
+            then kept beside its place, with `.rejected` at its end.
     """
-    report_path = f"{os.path.splitext(output)[0]}.json"
-    for path in (output, report_path):
-        files.refuse_existing(path, overwrite)
-    if not os.path.isdir(os.path.dirname(os.path.abspath(output))):
-        raise ValueError(f"the folder of --output must exist. Received: {output}")
-    if recipe.needs_calibration and session.data is None:
-        raise UsageError(
-            f"--quantize {recipe.name} needs images to calibrate on; name the training data with "
-            f"--dataset. Received: {session.model_path}, which is in no run folder"
-        )
+    form = settings.recipe.hard_swish_form(settings.hard_swish)
+    _check(session, settings)
     start = time.monotonic()
     model = KerasClassifier(session.model_path)
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
-    calibration = None
-    if recipe.needs_calibration:
-        assert source is not None
-        train = source.read_train(model.image_size)
-        calibration = train.images.fetch(balanced_indices(train.labels, calibration_samples, seed))
-        del train
-    say(f"converting {session.model_path}, --quantize {recipe.name}")
-    conversion.convert_file(session.model_path, recipe, calibration, output)
-    converted_s = time.monotonic() - start
-    scores = None
-    if source is not None:
-        split = source.read_validation(model.image_size)
-        keras_scores = evaluation.split_scores(model, split, "the Keras model")
-        tflite_scores = evaluation.split_scores(TFLiteClassifier(output), split, "the .tflite")
-        scores = report.Scores(split.labels, keras_scores, tflite_scores)
-    content = report.make_report(
-        output,
-        session.model_path,
-        recipe,
+    calibration = _calibration(model, source, settings)
+    say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
+    quantized = None
+    if settings.recipe.stock:
+        content = stock.convert_with_tensorflow(session.model_path, settings.recipe, calibration)
+    else:
+        converted = conversion.convert_model(
+            model.model, settings.recipe, calibration, form, settings.seed
+        )
+        content, quantized = converted.content, converted.quantized
+    # With a budget the file is rejected until it is proven.
+    limited = settings.budget != Budget()
+    written = f"{settings.output}.rejected" if limited else settings.output
+    conversion.write_file(content, settings.recipe, written)
+    seconds = time.monotonic() - start
+    content_report = report.make_report(
+        report.Converted(
+            path=written,
+            model_path=session.model_path,
+            recipe=settings.recipe,
+            hard_swish=form,
+            calibration_images=0 if calibration is None else len(calibration),
+            seed=settings.seed,
+            seconds=seconds,
+            quantized=quantized,
+        ),
         model.class_names,
-        calibration_images=0 if calibration is None else len(calibration),
-        seed=seed,
-        seconds=converted_s,
-        data=session.data,
-        scores=scores,
+        session.data,
+        None if source is None else _scores(model, source, written),
     )
-    files.write_json(report_path, content)
+    return _accept(content_report, settings, written)
+
+
+def _check(session: Session, settings: Settings) -> None:
+    for path in (settings.output, settings.report_path):
+        files.refuse_existing(path, settings.overwrite)
+    if not os.path.isdir(os.path.dirname(os.path.abspath(settings.output))):
+        raise ValueError(f"the folder of --output must exist. Received: {settings.output}")
+    needs = [f"--quantize {settings.recipe.name}"] if settings.recipe.needs_calibration else []
+    needs += ["a budget"] if settings.budget != Budget() else []
+    if needs and session.data is None:
+        raise UsageError(
+            f"{' and '.join(needs)} needs images; name the training data with --dataset. "
+            f"Received: {session.model_path}, which is in no run folder"
+        )
+
+
+def _calibration(
+    model: Classifier, source: datasets.Source | None, settings: Settings
+) -> np.ndarray | None:
+    if not settings.recipe.needs_calibration:
+        return None
+    assert source is not None
+    train = source.read_train(model.image_size)
+    count = settings.calibration_samples
+    return train.images.fetch(balanced_indices(train.labels, count, settings.seed))
+
+
+def _scores(model: Classifier, source: datasets.Source, path: str) -> report.Scores:
+    split = source.read_validation(model.image_size)
+    keras_scores = evaluation.split_scores(model, split, "the Keras model")
+    tflite_scores = evaluation.split_scores(TFLiteClassifier(path), split, "the .tflite")
+    return report.Scores(split.labels, keras_scores, tflite_scores)
+
+
+def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[str, Any]:
+    """Puts a file that keeps the budget, and the report, where they belong."""
+    evaluated = content["evaluation"]
+    complaint = None if evaluated is None else settings.budget.complaint(evaluated)
+    if complaint is not None:
+        rejected_report = f"{os.path.splitext(settings.output)[0]}.rejected.json"
+        files.write_json(rejected_report, content)
+        print(report.format_report(content))
+        raise WorkError(
+            f"the file must keep the budget on all {evaluated['images']:,d} evaluation images; "
+            f"see docs/quantization.md for what to try. Received: {complaint}; it is kept as "
+            f"{written}"
+        )
+    if written != settings.output:
+        os.replace(written, settings.output)
+        content = content | {"file": settings.output}
+    files.write_json(settings.report_path, content)
     return content
 
 

@@ -45,19 +45,19 @@ class KerasClassifier:
 
         _require_file(path)
         try:
-            self._model = keras.models.load_model(path, compile=False)
+            self.model = keras.models.load_model(path, compile=False)
         except Exception as error:  # A damaged archive raises many kinds.
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"the model must be an intact .keras file. Received: {path} ({reason})"
             ) from None
         self.path = path
-        self.image_size = _square_side(path, self._model.input_shape)
-        self.class_names = _class_names(path, self._model.output_shape[-1])
+        self.image_size = _square_side(path, self.model.input_shape)
+        self.class_names = _class_names(path, self.model.output_shape[-1])
 
     def scores(self, pixels: np.ndarray) -> np.ndarray:
         """See `Classifier`."""
-        return self._model.predict_on_batch(pixels.astype(np.float32))
+        return self.model.predict_on_batch(pixels.astype(np.float32))
 
 
 class TFLiteClassifier:

@@ -1,0 +1,190 @@
+"""Post-training quantization: scales, corrected biases, and their choice by measurement."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from export import calibration
+from export.compute import activate, compute_linear, probabilities, walk
+from export.fake import fake_kernels, quantized_probabilities, rounding
+from export.graph import Graph, Node, rewrite
+from export.ranges import ESTIMATORS, Histogram
+from export.scales import Bits, Quantization, TensorScale
+
+MIXED = "per activation"
+_HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
+_CORRECTION_BYTES = 1e9  # Of all images' copies of the largest activation.
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """A graph ready to be written in integers.
+
+    Attributes:
+        graph: with corrected biases.
+        quantization: its scales.
+        estimator: that was chosen: of `ranges.ESTIMATORS`, or "per activation".
+        divergences: mean Kullback-Leibler divergence in nats of the held-out
+            images' probabilities from the float model's, by what was tried.
+        estimators: how many activations each estimator's range was taken for.
+    """
+
+    graph: Graph
+    quantization: Quantization
+    estimator: str
+    divergences: dict[str, float]
+    estimators: dict[str, int]
+
+
+def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Quantized:
+    """Chooses scales and corrects biases.
+
+    Args:
+        graph: in the export form.
+        images: uint8 (images, height, width, 3); 2 or more.
+        bits: of activations; kernels always have 8.
+        seed: of the labels drawn to weigh errors.
+
+    Returns:
+        A `Quantized`: of the estimators for all activations alike and the best
+        one for each, what diverges least on held-out images; with corrected
+        biases where they help there.
+
+    Raises:
+        ValueError: fewer than 2 images, or activations that are not finite.
+    """
+    if len(images) < 2:
+        raise ValueError(f"calibration needs 2 images or more. Received: {len(images)}")
+    graph = round_shift(graph) if bits == 8 else graph
+    held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
+    fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
+    spread = calibration.histograms(graph, fitting)
+    # Rounding to 16 bits is fine enough for everything that was seen.
+    names = list(ESTIMATORS) if bits == 8 else ["min-max"]
+    schemes = {
+        name: Quantization(_scales(graph, spread, dict.fromkeys(spread, name), bits))
+        for name in names
+    }
+    best = dict.fromkeys(spread, names[0])
+    if len(names) > 1:
+        best = _best_estimators(graph, held_out, schemes, seed)
+        schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
+    expected = probabilities(graph, held_out)
+
+    def divergence(candidate: Graph, scheme: Quantization) -> float:
+        return mean_divergence(expected, quantized_probabilities(candidate, scheme, held_out))
+
+    divergences = {name: divergence(graph, scheme) for name, scheme in schemes.items()}
+    chosen = min(divergences, key=lambda name: divergences[name])
+    corrected = correct_biases(graph, schemes[chosen], fitting)
+    divergences["with corrected biases"] = divergence(corrected, schemes[chosen])
+    if divergences["with corrected biases"] > divergences[chosen]:
+        corrected = graph
+    used = [best[name] for name in schemes[chosen].scales]
+    if chosen != MIXED:
+        used = [chosen] * len(used)
+    counts = {name: used.count(name) for name in ESTIMATORS if name in used}
+    return Quantized(corrected, schemes[chosen], chosen, divergences, counts)
+
+
+def mean_divergence(expected: np.ndarray, scores: np.ndarray) -> float:
+    """Mean Kullback-Leibler divergence of rows of probabilities, in nats."""
+    expected, scores = np.maximum(expected, 1e-9), np.maximum(scores, 1e-9)
+    return float(np.mean(np.sum(expected * np.log(expected / scores), axis=1)))
+
+
+def round_shift(graph: Graph) -> Graph:
+    """Makes the shift of the input a whole number, its rest in the readers' biases.
+
+    Scale 1 then holds the shifted bytes exactly, in the same 8 bits. Only the
+    padding of the first convolution changes, by half a byte value.
+    """
+    rests: dict[str, float] = {}
+
+    def visit(node: Node) -> list[Node]:
+        if node.op == "shift":
+            whole = float(np.floor(node.offset))
+            rests[node.name] = node.offset - whole
+            return [dataclasses.replace(node, offset=whole)]
+        rest = rests.get(node.inputs[0]) if node.inputs else None
+        if rest is None or not node.weighted:
+            return [node]
+        kernel, bias = node.numbers()
+        axes = (0, 1) if node.op == "depthwise" else (0, 1, 2)
+        return [dataclasses.replace(node, bias=bias + rest * kernel.sum(axes).reshape(-1))]
+
+    return rewrite(graph, visit)
+
+
+def _scales(
+    graph: Graph, spread: dict[str, Histogram], estimators: dict[str, str], bits: Bits
+) -> dict[str, TensorScale]:
+    """Scales of all nodes but the softmax, which stays in float."""
+    scales: dict[str, TensorScale] = {}
+    for node in graph.nodes:
+        if node.op == "softmax":
+            continue
+        histogram = spread[node.name]
+        if node.op == "reshape":
+            scales[node.name] = scales[node.inputs[0]]
+        elif node.op == "input":
+            scales[node.name] = TensorScale.of_range(0.0, 255.0, bits)
+        elif node.op == "shift":
+            scales[node.name] = TensorScale.of_range(node.offset, 255.0 + node.offset, bits)
+        else:
+            low, high = ESTIMATORS[estimators[node.name]](histogram)
+            scales[node.name] = TensorScale.of_range(low, high, bits)
+    return scales
+
+
+def _best_estimators(
+    graph: Graph, images: np.ndarray, schemes: dict[str, Quantization], seed: int
+) -> dict[str, str]:
+    names = list(schemes)
+    candidates = {
+        node: [schemes[name].scales[node] for name in names] for node in schemes[names[0]].scales
+    }
+    errors = calibration.weighted_errors(graph, images, candidates, seed)
+    return {node: names[int(np.argmin(errors[node]))] for node in errors}
+
+
+def correct_biases(graph: Graph, quantization: Quantization, images: np.ndarray) -> Graph:
+    """Moves each bias by the mean error that quantization makes there.
+
+    Node by node, with all nodes before it quantized and corrected already
+    (Nagel et al. 2019, arXiv:1906.04721, section 4.2, the empirical form).
+
+    Args:
+        graph: in the export form.
+        quantization: its scales.
+        images: uint8 (images, height, width, 3).
+
+    Returns:
+        The graph with other biases.
+    """
+    largest = max(int(np.prod(node.shape)) for node in graph.nodes) * 4
+    images = images[: max(1, int(_CORRECTION_BYTES / largest))]
+    batch = tf.constant(images, tf.float32)
+    quantized = fake_kernels(graph, quantization)
+    finish = rounding(graph, quantization)
+    biases: dict[str, np.ndarray] = {}
+
+    def step(node: Node, inputs: list) -> tuple[tf.Tensor, tf.Tensor]:
+        exact_inputs = [exact for exact, _ in inputs] or [batch]
+        rounded_inputs = [rounded for _, rounded in inputs] or [batch]
+        exact = compute_linear(node, exact_inputs)
+        rounded = compute_linear(quantized[node.name], rounded_inputs)
+        if node.weighted and quantization.computes_in_integers(node.name):
+            error = tf.reduce_mean(exact - rounded, (0, 1, 2))
+            biases[node.name] = node.numbers()[1] + error.numpy()
+            rounded += error
+        return activate(node, exact), finish(node, activate(node, rounded))
+
+    walk(graph, step)
+    return rewrite(
+        graph,
+        lambda node: [
+            dataclasses.replace(node, bias=biases[node.name]) if node.name in biases else node
+        ],
+    )
