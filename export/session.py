@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from export import convert as conversion
-from export import evaluation, report, stock
+from export import evaluation, labels, report, stock
+from export.metadata import ModelMetadata, add_metadata
 from export.recipes import RECIPES, Recipe
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
@@ -145,6 +146,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     _check(session, settings)
     start = time.monotonic()
     model = KerasClassifier(session.model_path)
+    labels.check_labels(model.class_names, len(model.class_names))  # Before the long work.
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
@@ -161,6 +163,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
+    content = add_metadata(content, _metadata(session.name, settings.recipe, model.class_names))
     conversion.write_file(content, settings.recipe, written)
     seconds = time.monotonic() - start
     content_report = report.make_report(
@@ -204,6 +207,16 @@ def _calibration(
     train = source.read_train(model.image_size)
     count = settings.calibration_samples
     return train.images.fetch(balanced_indices(train.labels, count, settings.seed))
+
+
+def _metadata(name: str, recipe: Recipe, class_names: list[str]) -> ModelMetadata:
+    return ModelMetadata(
+        labels=tuple(class_names),
+        name=name,
+        description=f"Names which of {len(class_names)} classes an image shows. Input: raw RGB in "
+        f"0..255. Output: a probability per class. Stored as {recipe.name}.",
+        author="made with mobilenet_tf",
+    )
 
 
 def _scores(model: Classifier, source: datasets.Source, path: str) -> report.Scores:

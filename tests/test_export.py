@@ -11,6 +11,7 @@ from image_files import make_folder
 import convert_tflite
 from export import evaluation
 from export.convert import convert_model
+from export.metadata import read_metadata
 from export.recipes import RECIPES
 from export.stock import convert_here
 from mobilenet_tf import runs, specs
@@ -97,6 +98,11 @@ def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
     assert model.count_params() > 0
     assert convert_tflite.main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
+    with open(output, "rb") as file:
+        found = read_metadata(file.read())
+    assert found is not None and found.labels == CLASSES and found.name == "mobilenet_v1_0.25_32"
+    assert (found.mean, found.std) == ((0.0,), (1.0,))
+    os.remove(f"{output[:-7]}.json")  # The labels inside do without anything beside the file.
     assert runs.labels_of(output) == list(CLASSES)
     assert [name for name in os.listdir(run) if name.startswith(".")] == []
 
