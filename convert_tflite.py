@@ -56,6 +56,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
     parser.add_argument("--output", metavar="PATH", help="of the .tflite (default: in the run)")
+    parser.add_argument(
+        "--bundle",
+        metavar="DIR",
+        help="also write the file with its labels, a model card, 8 evaluation images and the "
+        "answers it must give to them; see docs/bundle.md",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     args = parser.parse_args(argv)
     if args.output and not args.output.endswith(".tflite"):
@@ -83,8 +89,11 @@ def main(argv: list[str] | None = None) -> int:
         seed=args.seed,
         overwrite=args.overwrite,
         budget=session.Budget(args.max_drop, args.min_agreement),
+        bundle=args.bundle,
     )
     print(report.format_report(session.convert(job, settings)))
+    if args.bundle:
+        print(f"bundle: {args.bundle}; check it with python -m export.check_bundle {args.bundle}")
     print(f"next: python -m benchmarks.latency {os.path.relpath(output)}")
     return 0
 

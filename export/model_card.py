@@ -1,6 +1,7 @@
 """MODEL_CARD.md: what a bundled model is, how it was made, and what it is worth."""
 
 import dataclasses
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -36,6 +37,29 @@ class ModelCard:
     tflite_top1: float | None = None
     agreement: float | None = None
     latency: str | None = None
+
+
+def card_of(report: Mapping[str, Any], name: str, recipe: Mapping[str, Any]) -> ModelCard:
+    """Takes a card's facts from a conversion.
+
+    Args:
+        report: of `report.make_report`.
+        name: of the model.
+        recipe: training settings, name to value; None values are left out.
+    """
+    data, evaluation = report["data"] or {}, report["evaluation"] or {}
+    dataset = data.get("dataset")
+    return ModelCard(
+        name=name,
+        # A folder's place on this machine is nobody else's business.
+        data=None if dataset is None else os.path.basename(os.path.normpath(dataset)),
+        recipe={key: value for key, value in recipe.items() if value is not None},
+        quantize=report["quantize"],
+        images=evaluation.get("images"),
+        keras_top1=evaluation.get("keras_top1"),
+        tflite_top1=evaluation.get("tflite_top1"),
+        agreement=evaluation.get("agreement"),
+    )
 
 
 def format_card(

@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from export import bundle
 from export import convert as conversion
 from export import evaluation, labels, report, stock
 from export.metadata import ModelMetadata, add_metadata
+from export.model_card import card_of
 from export.recipes import RECIPES, Recipe
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
 from mobilenet_tf.cli import UsageError, WorkError
 from mobilenet_tf.data import datasets
-from mobilenet_tf.data.store import balanced_indices
+from mobilenet_tf.data.store import Split, balanced_indices
 from mobilenet_tf.progress import say
 
 
@@ -110,6 +112,7 @@ class Settings:
         seed: of their choice.
         overwrite: replace existing files.
         budget: that the file must keep.
+        bundle: folder for a golden bundle; None for none.
     """
 
     recipe: Recipe
@@ -119,6 +122,7 @@ class Settings:
     seed: int = 0
     overwrite: bool = False
     budget: Budget = Budget()
+    bundle: str | None = None
 
     @property
     def report_path(self) -> str:
@@ -166,6 +170,8 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     content = add_metadata(content, _metadata(session.name, settings.recipe, model.class_names))
     conversion.write_file(content, settings.recipe, written)
     seconds = time.monotonic() - start
+    split = None if source is None else source.read_validation(model.image_size)
+    scores = None if split is None else _scores(model, split, written)
     content_report = report.make_report(
         report.Converted(
             path=written,
@@ -179,17 +185,23 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
         ),
         model.class_names,
         session.data,
-        None if source is None else _scores(model, source, written),
+        scores,
     )
-    return _accept(content_report, settings, written)
+    content_report = _accept(content_report, settings, written)
+    if settings.bundle is not None and split is not None and scores is not None:
+        _bundle(session, settings, content_report, split, scores)
+    return content_report
 
 
 def _check(session: Session, settings: Settings) -> None:
     for path in (settings.output, settings.report_path):
         files.refuse_existing(path, settings.overwrite)
+    if settings.bundle is not None:
+        bundle.check_target(settings.bundle, settings.overwrite)
     if not os.path.isdir(os.path.dirname(os.path.abspath(settings.output))):
         raise ValueError(f"the folder of --output must exist. Received: {settings.output}")
     needs = [f"--quantize {settings.recipe.name}"] if settings.recipe.needs_calibration else []
+    needs += ["--bundle"] if settings.bundle is not None else []
     needs += ["a budget"] if settings.budget != Budget() else []
     if needs and session.data is None:
         raise UsageError(
@@ -219,8 +231,7 @@ def _metadata(name: str, recipe: Recipe, class_names: list[str]) -> ModelMetadat
     )
 
 
-def _scores(model: Classifier, source: datasets.Source, path: str) -> report.Scores:
-    split = source.read_validation(model.image_size)
+def _scores(model: Classifier, split: Split, path: str) -> report.Scores:
     keras_scores = evaluation.split_scores(model, split, "the Keras model")
     tflite_scores = evaluation.split_scores(TFLiteClassifier(path), split, "the .tflite")
     return report.Scores(split.labels, keras_scores, tflite_scores)
@@ -244,6 +255,29 @@ def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[s
         content = content | {"file": settings.output}
     files.write_json(settings.report_path, content)
     return content
+
+
+def _bundle(
+    session: Session,
+    settings: Settings,
+    content: dict[str, Any],
+    split: Split,
+    scores: report.Scores,
+) -> None:
+    assert settings.bundle is not None
+    run = os.path.dirname(session.model_path)
+    is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
+    recipe = dataclasses.asdict(runs.read_config(run)[0].recipe) if is_run else {}
+    chosen = bundle.choose_images(scores.tflite, split.labels, settings.seed)
+    bundle.write_bundle(
+        settings.bundle,
+        settings.output,
+        content["class_names"],
+        split.images.fetch(chosen),
+        split.labels[chosen],
+        card_of(content, session.name, recipe),
+        settings.overwrite,
+    )
 
 
 def check_classes(classifier: Classifier, source: datasets.Source) -> None:

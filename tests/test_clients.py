@@ -16,9 +16,9 @@ import pytest
 from ai_edge_litert.compiled_model import CompiledModel
 from conftest import REPOSITORY
 
+from export.convert import convert_model
 from export.metadata import ModelMetadata, add_metadata
 from export.recipes import RECIPES
-from export.tflite import convert
 from mobilenet_tf import specs
 from mobilenet_tf.models import ModelOptions, build_model
 from mobilenet_tf.runtime import TFLiteModel
@@ -58,9 +58,10 @@ def model_paths(request, randomize, tmp_path_factory):
     paths = {}
     for name in RECIPE_NAMES:
         calibration = _pictures(16, seed=1) if RECIPES[name].needs_calibration else None
-        content = add_metadata(convert(model, RECIPES[name], calibration), ModelMetadata(LABELS))
+        form = RECIPES[name].hard_swish_form("auto")
+        content = convert_model(model, RECIPES[name], calibration, form, seed=0).content
         paths[name] = str(folder / f"{name}.tflite")
-        pathlib.Path(paths[name]).write_bytes(content)
+        pathlib.Path(paths[name]).write_bytes(add_metadata(content, ModelMetadata(LABELS)))
     return paths
 
 
