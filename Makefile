@@ -3,10 +3,15 @@
 # make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
 # make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
+# make test-clients    the same files in MediaPipe and in the old tflite-runtime
 # All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
+# MediaPipe and tflite-runtime (the newest has no wheel after Python 3.11) cannot be
+# installed beside TensorFlow.
+CLIENTS ?= .venv-clients
+OLD_PYTHON ?= python3.11
 DEMO := runs/demo
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
@@ -15,7 +20,7 @@ FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
 KOTLIN_VERSION := 2.4.20
 KOTLIN := build/kotlin/node_modules/kotlin-compiler/lib/kotlin-compiler.jar
 
-.PHONY: demo test lint types unit web test-web test-android clean
+.PHONY: demo test lint types unit web test-web test-android test-clients clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -96,5 +101,19 @@ test-android: $(INSTALLED)
 	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
 		tests/test_export_android.py
 
+test-clients: $(INSTALLED) $(CLIENTS)/mediapipe/.installed $(CLIENTS)/tflite-runtime/.installed
+	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -m clients
+
+$(CLIENTS)/mediapipe/.installed:
+	$(PYTHON) -m venv $(CLIENTS)/mediapipe
+	$(CLIENTS)/mediapipe/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==1.2.2
+	@touch $@
+
+$(CLIENTS)/tflite-runtime/.installed:
+	$(OLD_PYTHON) -m venv $(CLIENTS)/tflite-runtime
+	$(CLIENTS)/tflite-runtime/bin/python -m pip install --quiet --disable-pip-version-check \
+		tflite-runtime==2.14.0 'numpy<2'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(DEMO) web/node_modules
+	rm -rf $(VENV) $(CLIENTS) $(DEMO) web/node_modules build

@@ -62,6 +62,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
     parser.add_argument("--output", metavar="PATH", help="of the .tflite (default: in the run)")
+    parser.add_argument(
+        "--bundle",
+        metavar="DIR",
+        help="also write the file with its labels, a model card, 8 evaluation images and the "
+        "answers it must give to them; see docs/bundle.md",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     args = parser.parse_args(argv)
     if args.output and not args.output.endswith(".tflite"):
@@ -82,20 +88,24 @@ def main(argv: list[str] | None = None) -> int:
     """Converts, verifies and reports; returns the exit code."""
     args = parse_args(argv)
     from export import report, session  # TensorFlow: slow to import, not for --help.
+    from export.settings import Budget, Settings
 
     job = session.open_session(args.model, args.dataset, args.data_dir)
     output = args.output or job.default_output(args.quantize)
-    settings = session.Settings(
+    settings = Settings(
         recipe=RECIPES[args.quantize],
         output=output,
         hard_swish=args.hard_swish,
         calibration_samples=args.calibration_samples,
         seed=args.seed,
         overwrite=args.overwrite,
-        budget=session.Budget(args.max_drop, args.min_agreement),
+        budget=Budget(args.max_drop, args.min_agreement),
         keep_float=tuple(name for name in args.keep_float.split(",") if name),
+        bundle=args.bundle,
     )
     print(report.format_report(session.convert(job, settings)))
+    if args.bundle:
+        print(f"bundle: {args.bundle}; check it with python -m export.check_bundle {args.bundle}")
     print(f"next: python -m benchmarks.latency {os.path.relpath(output)}")
     return 0
 

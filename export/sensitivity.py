@@ -11,10 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.recipes import RECIPES
 from mobilenet_tf import cli, files
+from mobilenet_tf.data import datasets
 
 if TYPE_CHECKING:  # It imports TensorFlow: slow, not for --help.
+    from export.form import HardSwish
     from export.layer_costs import LayerCost
+    from export.quantizer import Chosen
+    from export.session import Session
 
 
 def format_costs(costs: "list[LayerCost]", most: int) -> str:
@@ -81,6 +86,45 @@ def plot_costs(costs: "list[LayerCost]", order: list[str], title: str, path: str
     pyplot.close(figure)
 
 
+def choose_for_measuring(
+    job: "Session", hard_swish: "HardSwish", calibration_samples: int, samples: int, seed: int
+) -> "tuple[Chosen, np.ndarray]":
+    """Chooses int8 scales, and draws other training images to measure them on.
+
+    Args:
+        job: from `session.open_session`.
+        hard_swish: see `form.export_form`.
+        calibration_samples: images that set the ranges.
+        samples: images to measure on.
+        seed: of the choice of both.
+
+    Returns:
+        The scales; and uint8 (samples, height, width, 3).
+
+    Raises:
+        UsageError: no data set.
+        ValueError: see `convert.prepare`.
+    """
+    from export import convert, session  # TensorFlow: slow to import, not for --help.
+    from export.judge import check_classes
+    from mobilenet_tf.classifier import KerasClassifier
+
+    if job.data is None:
+        raise cli.UsageError(
+            "measuring needs images; name the training data with --dataset. "
+            f"Received: {job.model_path}, which is in no run folder"
+        )
+    model = KerasClassifier(job.model_path)
+    source = datasets.open_source(job.data)
+    check_classes(model, source)
+    images = session.draw_images(source, model, calibration_samples + samples, seed)
+    measured = np.unique(np.linspace(0, len(images) - 1, samples).astype(int))
+    recipe, calibration = RECIPES["int8"], np.delete(images, measured, axis=0)
+    prepared = convert.prepare(model.model, recipe, calibration, hard_swish, seed)
+    assert prepared.chosen is not None
+    return prepared.chosen, images[measured]
+
+
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with 2 on wrong usage."""
     parser = cli.parser(__doc__.split("\n")[0], prog="python -m export.sensitivity")
@@ -120,7 +164,7 @@ def main(argv: list[str] | None = None) -> int:
         if path:
             files.refuse_existing(path, args.overwrite)
     counts = args.calibration_samples, args.samples
-    chosen, images = session.choose_for_measuring(job, args.hard_swish, *counts, args.seed)
+    chosen, images = choose_for_measuring(job, args.hard_swish, *counts, args.seed)
     costs = layer_costs(chosen.graph, chosen.quantization, images)
     print(format_costs(costs, args.most))
     title = f"{job.name}: what quantizing each layer alone costs, {len(images)} images"

@@ -8,19 +8,23 @@ from typing import Any
 
 import numpy as np
 
+from export import bundle
 from export import convert as conversion
-from export import mixed, report, stock
-from export.form import HardSwish
-from export.judge import Budget, Judge, check_classes
+from export import labels, mixed, report, stock
+from export.judge import Judge, check_classes
 from export.layer_costs import layer_costs
-from export.quantizer import Chosen
+from export.metadata import ModelMetadata, add_metadata
+from export.model_card import card_of
 from export.recipes import RECIPES, Recipe
+from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
 from mobilenet_tf.cli import UsageError, WorkError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
+
+_RANKING_IMAGES = 32  # That rank layers for `AUTO`; each costs a pass per layer.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,46 +83,6 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
     return Session(path, name, data)
 
 
-AUTO = "auto"
-_RANKING_IMAGES = 32  # That rank layers for `AUTO`; each costs a pass per layer.
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a model is converted.
-
-    Attributes:
-        recipe: from `export.recipes`.
-        output: path of the .tflite; its report is written as .json beside it.
-        hard_swish: one of `recipes.HARD_SWISH_FORMS`.
-        calibration_samples: training images for recipes that calibrate.
-        seed: of their choice.
-        overwrite: replace existing files.
-        budget: that the file must keep.
-        keep_float: layers that compute in float: their names, or `AUTO` alone
-            for the fewest that keep the budget.
-    """
-
-    recipe: Recipe
-    output: str
-    hard_swish: str = "auto"
-    calibration_samples: int = 200
-    seed: int = 0
-    overwrite: bool = False
-    budget: Budget = Budget()
-    keep_float: tuple[str, ...] = ()
-
-    @property
-    def hard_swish_form(self) -> HardSwish:
-        """What `hard_swish` comes to."""
-        return self.recipe.hard_swish_form(self.hard_swish)
-
-    @property
-    def report_path(self) -> str:
-        """Of the report about an accepted file."""
-        return f"{os.path.splitext(self.output)[0]}.json"
-
-
 def convert(session: Session, settings: Settings) -> dict[str, Any]:
     """Converts, loads the file again, and compares it with the Keras model.
 
@@ -138,6 +102,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     _check(session, settings)
     start = time.monotonic()
     model = KerasClassifier(session.model_path)
+    labels.check_labels(model.class_names, len(model.class_names))  # Before the long work.
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
@@ -145,12 +110,13 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     calibration = None
     if settings.recipe.needs_calibration:
         assert source is not None
-        calibration = _draw(source, model, settings.calibration_samples, settings.seed)
+        calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
     say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
     content, choices = _make(model, calibration, settings, judge)
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
+    content = add_metadata(content, _metadata(session.name, settings.recipe, model.class_names))
     conversion.write_file(content, settings.recipe, written)
     converted = report.Converted(
         path=written,
@@ -164,7 +130,10 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     )
     scores = None if judge is None else judge.scores(written)
     content_report = report.make_report(converted, model.class_names, session.data, scores)
-    return _accept(content_report, settings, written)
+    content_report = _accept(content_report, settings, written)
+    if settings.bundle is not None and judge is not None and scores is not None:
+        _bundle(session, settings, content_report, judge, scores)
+    return content_report
 
 
 def _make(
@@ -208,59 +177,37 @@ def _fewest_float_layers(
     return frozenset(ranking if count is None else ranking[:count])
 
 
-def _draw(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:
+def draw_images(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:
     """Training images, uint8 (images, height, width, 3), class-balanced."""
     train = source.read_train(model.image_size)
     return train.images.fetch(balanced_indices(train.labels, count, seed))
 
 
-def choose_for_measuring(
-    session: Session, hard_swish: HardSwish, calibration_samples: int, samples: int, seed: int
-) -> tuple[Chosen, np.ndarray]:
-    """Chooses int8 scales, and draws other training images to measure them on.
-
-    Args:
-        session: from `open_session`.
-        hard_swish: see `form.export_form`.
-        calibration_samples: images that set the ranges.
-        samples: images to measure on.
-        seed: of the choice of both.
-
-    Returns:
-        The scales; and uint8 (samples, height, width, 3).
-
-    Raises:
-        UsageError: no data set.
-        ValueError: see `convert.prepare`.
-    """
-    if session.data is None:
-        raise UsageError(
-            "measuring needs images; name the training data with --dataset. "
-            f"Received: {session.model_path}, which is in no run folder"
-        )
-    model = KerasClassifier(session.model_path)
-    source = datasets.open_source(session.data)
-    check_classes(model, source)
-    images = _draw(source, model, calibration_samples + samples, seed)
-    measured = np.unique(np.linspace(0, len(images) - 1, samples).astype(int))
-    recipe, calibration = RECIPES["int8"], np.delete(images, measured, axis=0)
-    prepared = conversion.prepare(model.model, recipe, calibration, hard_swish, seed)
-    assert prepared.chosen is not None
-    return prepared.chosen, images[measured]
-
-
 def _check(session: Session, settings: Settings) -> None:
     for path in (settings.output, settings.report_path):
         files.refuse_existing(path, settings.overwrite)
+    if settings.bundle is not None:
+        bundle.check_target(settings.bundle, settings.overwrite)
     if not os.path.isdir(os.path.dirname(os.path.abspath(settings.output))):
         raise ValueError(f"the folder of --output must exist. Received: {settings.output}")
     needs = [f"--quantize {settings.recipe.name}"] if settings.recipe.needs_calibration else []
+    needs += ["--bundle"] if settings.bundle is not None else []
     needs += ["a budget"] if settings.budget != Budget() else []
     if needs and session.data is None:
         raise UsageError(
             f"{' and '.join(needs)} needs images; name the training data with --dataset. "
             f"Received: {session.model_path}, which is in no run folder"
         )
+
+
+def _metadata(name: str, recipe: Recipe, class_names: list[str]) -> ModelMetadata:
+    return ModelMetadata(
+        labels=tuple(class_names),
+        name=name,
+        description=f"Names which of {len(class_names)} classes an image shows. Input: raw RGB in "
+        f"0..255. Output: a probability per class. Stored as {recipe.name}.",
+        author="made with mobilenet_tf",
+    )
 
 
 def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[str, Any]:
@@ -281,3 +228,27 @@ def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[s
         content = content | {"file": settings.output}
     files.write_json(settings.report_path, content)
     return content
+
+
+def _bundle(
+    session: Session,
+    settings: Settings,
+    content: dict[str, Any],
+    judge: Judge,
+    scores: report.Scores,
+) -> None:
+    assert settings.bundle is not None
+    split = judge.split
+    run = os.path.dirname(session.model_path)
+    is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
+    recipe = dataclasses.asdict(runs.read_config(run)[0].recipe) if is_run else {}
+    chosen = bundle.choose_images(scores.tflite, split.labels, settings.seed)
+    bundle.write_bundle(
+        settings.bundle,
+        settings.output,
+        content["class_names"],
+        split.images.fetch(chosen),
+        split.labels[chosen],
+        card_of(content, session.name, recipe),
+        settings.overwrite,
+    )

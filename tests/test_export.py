@@ -9,8 +9,9 @@ import pytest
 from image_files import make_folder
 
 import convert_tflite
-from export import evaluation
+from export import check_bundle, evaluation
 from export.convert import prepare
+from export.metadata import read_metadata
 from export.recipes import RECIPES
 from export.stock import convert_here
 from mobilenet_tf import runs, specs
@@ -80,8 +81,14 @@ def run(tmp_path_factory):
 
 
 def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
+    bundle = os.path.join(run, "bundle")
     arguments = ["--quantize", "int8", "--model", run, "--calibration-samples", "12"]
-    assert convert_tflite.main(arguments) == 0
+    assert convert_tflite.main([*arguments, "--bundle", bundle]) == 0
+    assert check_bundle.main([bundle]) == 0
+    with open(os.path.join(bundle, "MODEL_CARD.md"), encoding="utf-8") as file:
+        card = file.read()
+    assert "6 images" in card and "epochs 20" in card and run not in card
+    assert len(os.listdir(os.path.join(bundle, "images"))) == 6
     output = os.path.join(run, "mobilenet_v1_0.25_32_int8.tflite")
     with open(f"{output[:-7]}.json", encoding="utf-8") as file:
         report = json.load(file)
@@ -97,6 +104,11 @@ def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
     assert model.count_params() > 0
     assert convert_tflite.main(arguments) == 1
     assert "--overwrite" in capsys.readouterr().err
+    with open(output, "rb") as file:
+        found = read_metadata(file.read())
+    assert found is not None and found.labels == CLASSES and found.name == "mobilenet_v1_0.25_32"
+    assert (found.mean, found.std) == ((0.0,), (1.0,))
+    os.remove(f"{output[:-7]}.json")  # The labels inside do without anything beside the file.
     assert runs.labels_of(output) == list(CLASSES)
     assert [name for name in os.listdir(run) if name.startswith(".")] == []
 
@@ -116,6 +128,9 @@ def test_model_outside_a_run_needs_data_for_int8(tmp_path, capsys):
     path = _lone_model(tmp_path / "lone.keras")
     assert convert_tflite.main(["--quantize", "int8", "--model", path]) == 2
     assert "--dataset" in capsys.readouterr().err
+    bundle = str(tmp_path / "bundle")
+    assert convert_tflite.main(["--quantize", "none", "--model", path, "--bundle", bundle]) == 2
+    assert "--bundle" in capsys.readouterr().err and os.listdir(tmp_path) == ["lone.keras"]
 
 
 def test_classes_of_another_data_set_are_refused(run, tmp_path, capsys):

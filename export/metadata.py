@@ -1,0 +1,200 @@
+"""TFLite Model Metadata: labels, normalization and provenance inside a .tflite.
+
+    python -m export.metadata FILE                        shows it
+    python -m export.metadata FILE --labels labels.txt --output NEW.tflite    adds it
+
+No maintained library writes it beside TensorFlow 2.21: MediaPipe's writers cannot be
+imported since 0.10.35 (a native module is missing from the wheel), and tflite-support
+ended in 2023 and pins a protobuf too old. So this package writes the few tables that
+clients read, with plain flatbuffers.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from typing import Any
+
+from export import flatbuffer, labels, metadata_buffer
+from export.metadata_tables import ModelMetadata, pack_metadata, unpack_metadata
+from mobilenet_tf import cli, files
+from mobilenet_tf.progress import say
+from mobilenet_tf.runtime import TFLiteModel
+
+__all__ = ["ModelMetadata", "add_metadata", "read_metadata"]
+
+_ENTRY = b"TFLITE_METADATA"
+_TEXTS = ("name", "description", "version", "author", "license")
+
+
+def add_metadata(content: bytes, metadata: ModelMetadata) -> bytes:
+    """Puts metadata into a model, replacing any that it has.
+
+    Args:
+        content: of a .tflite image classifier; files appended to it are left
+            out.
+        metadata: to add.
+
+    Returns:
+        The new content: buffers aligned to 16 bytes, labels.txt in a stored
+        zip at the end. The same arguments give the same bytes.
+
+    Raises:
+        ValueError: not an image classifier, or labels that do not fit it or
+            that clients would not show; see `labels.check_labels`.
+    """
+    model = _read_model(content)
+    labels.check_labels(metadata.labels, _classes(model))
+    packed = pack_metadata(metadata)
+    entry = _entry(model)
+    if entry is None:
+        entry = flatbuffer.schema.MetadataT()
+        entry.name, entry.buffer = _ENTRY, len(model.buffers)
+        model.metadata = [*(model.metadata or []), entry]
+        model.buffers.append(flatbuffer.schema.BufferT())
+    model.buffers[entry.buffer].data = packed
+    names = labels.format_labels(metadata.labels)
+    return labels.append_zip(flatbuffer.pack_model(model), labels.FILE_NAME, names)
+
+
+def read_metadata(content: bytes) -> ModelMetadata | None:
+    """Reads what a model says of itself.
+
+    Args:
+        content: of a .tflite file, of this project or another.
+
+    Returns:
+        The metadata, texts and labels empty where there are none; None where
+        the model has no metadata.
+
+    Raises:
+        ValueError: not a .tflite file, or metadata or labels that are damaged
+            or that clients refuse.
+    """
+    model = _read_model(content)
+    entry = _entry(model)
+    if entry is None:
+        return None
+    metadata, label_file = unpack_metadata(bytes(model.buffers[entry.buffer].data))
+    if label_file is None:
+        return metadata
+    names = labels.parse_labels(labels.read_zip(content, label_file))
+    return dataclasses.replace(metadata, labels=names)
+
+
+def _read_model(content: bytes) -> flatbuffer.schema.ModelT:
+    with metadata_buffer.intact("the .tflite file"):
+        return flatbuffer.read_model(content)
+
+
+def _entry(model: flatbuffer.schema.ModelT) -> flatbuffer.schema.MetadataT | None:
+    return next((entry for entry in model.metadata or [] if entry.name == _ENTRY), None)
+
+
+def _classes(model: flatbuffer.schema.ModelT) -> int:
+    graph = model.subgraphs[0]
+    tensors = [graph.tensors[i] for i in (*graph.inputs, *graph.outputs)]
+    shapes = [[int(side) for side in tensor.shape] for tensor in tensors]
+    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[0][3] != 3 or not shapes[1]:
+        raise ValueError(
+            "the model must be an image classifier with one (1, height, width, 3) input and "
+            f"one output. Received: {len(graph.inputs)} inputs, {len(graph.outputs)} outputs, "
+            f"of shapes {shapes}"
+        )
+    return shapes[1][-1]
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """Parses the command line; exits with 2 on wrong usage."""
+    parser = cli.parser(__doc__, "python -m export.metadata")
+    parser.add_argument("file", metavar="FILE", help="a .tflite image classifier")
+    group = parser.add_argument_group("to add; what is not named stays as it is")
+    group.add_argument("--labels", metavar="PATH", help="class names, one a line, in order")
+    for name in _TEXTS:
+        group.add_argument(f"--{name}", metavar="TEXT")
+    group.add_argument("--mean", type=float, metavar="M", help="float32 input: (pixel - M) / S")
+    group.add_argument("--std", type=cli.positive_float, metavar="S")
+    group.add_argument("--output", metavar="PATH", help="where to write (default: FILE itself)")
+    group.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args(argv)
+
+
+def _changes(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields that the command line sets."""
+    changes = {name: getattr(args, name) for name in _TEXTS if getattr(args, name) is not None}
+    for name in ("mean", "std"):
+        if getattr(args, name) is not None:
+            changes[name] = (getattr(args, name),)
+    if args.labels is not None:
+        with open(args.labels, "rb") as file:
+            changes["labels"] = labels.parse_labels(file.read())
+    return changes
+
+
+def _write(
+    args: argparse.Namespace, content: bytes, dtype: str, changes: dict[str, Any]
+) -> ModelMetadata:
+    """Adds metadata to a file and proves that the result still loads."""
+    output = args.output or args.file
+    files.refuse_existing(output, args.overwrite)
+    previous = _previous(content)
+    if "labels" not in changes and "labels" not in previous:
+        raise cli.UsageError("a model without labels needs --labels. Received: none")
+    if dtype == "float32" and not {"mean", "std"} & {*changes, *previous}:
+        say("note: pixels are declared as raw RGB in 0..255; for other input pass --mean and --std")
+    if dtype not in ("float32", "uint8"):
+        say(f"note: MediaPipe takes float32 and uint8 input only, and this model's is {dtype}")
+    metadata = ModelMetadata(**(previous | changes))
+    with files.replacing(output) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(add_metadata(content, metadata))
+        TFLiteModel(temporary)
+    return metadata
+
+
+def _previous(content: bytes) -> dict[str, Any]:
+    """What the model says of itself already; nothing where that is damaged."""
+    try:
+        metadata = read_metadata(content)
+    except ValueError:
+        return {}
+    fields = {} if metadata is None else vars(metadata)
+    return {name: value for name, value in fields.items() if value}
+
+
+def format_metadata(metadata: ModelMetadata) -> str:
+    """Metadata as lines for people."""
+    lines = [f"{name}: {getattr(metadata, name)}" for name in _TEXTS]
+    if metadata.mean:
+        mean, std = (", ".join(f"{x:g}" for x in v) for v in (metadata.mean, metadata.std))
+        lines.append(f"float32 input: (pixel - {mean}) / {std}, RGB in 0..255")
+    names = list(metadata.labels)
+    shown = names if len(names) <= 10 else [*names[:5], "...", *names[-4:]]
+    lines.append(f"labels: {len(names):,d} ({', '.join(shown)})")
+    return "\n".join(lines)
+
+
+@cli.exits
+def main(argv: list[str] | None = None) -> int:
+    """Shows or adds metadata; returns the exit code."""
+    args = parse_args(argv)
+    changes = _changes(args)
+    if not changes and (args.output or args.overwrite):
+        raise cli.UsageError("--output and --overwrite go with something to add, such as --labels")
+    dtype = TFLiteModel(args.file).input.dtype  # The interpreter knows a sound file best.
+    with open(args.file, "rb") as file:
+        content = file.read()
+    metadata = _write(args, content, dtype, changes) if changes else read_metadata(content)
+    if args.json:
+        fields = None if metadata is None else dataclasses.asdict(metadata)
+        print(json.dumps(fields, indent=2, ensure_ascii=False))
+    elif metadata is None:
+        print("no metadata; add it with --labels")
+    else:
+        print(format_metadata(metadata))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
