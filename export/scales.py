@@ -46,9 +46,9 @@ class TensorScale:
         Raises:
             ValueError: a range that is not finite.
         """
-        low, high = min(0.0, float(low)), max(0.0, float(high))
         if not np.isfinite((low, high)).all():
             raise ValueError(f"a range must be finite. Received: {low} to {high}")
+        low, high = min(0.0, float(low)), max(0.0, float(high))
         if bits == 16:
             return cls(float(np.float32(max(-low, high, 1e-6) / 32767)), 0, 16)
         scale = float(np.float32(max(high - low, 1e-6) / 255))
