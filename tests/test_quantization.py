@@ -127,8 +127,8 @@ def test_bias_correction_is_the_mean_error_of_the_rounded_kernel():
     rounded = quantize_kernel(kernel, kernel_scales(kernel)) * kernel_scales(kernel)
     shifted = IMAGES.reshape(-1, 3).astype(np.float32) - 128.0
     error = (shifted @ (kernel - rounded)[0, 0]).mean(axis=0)
-    assert np.abs(error).max() > 1e-3
-    np.testing.assert_allclose(corrected["conv"].numbers()[1] - before, error, atol=1e-4)
+    assert np.abs(error).max() > 5e-4
+    np.testing.assert_allclose(corrected["conv"].numbers()[1] - before, error, atol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
