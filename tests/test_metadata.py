@@ -139,6 +139,17 @@ def test_labels_files_of_every_editor(content):
     assert labels.parse_labels(content) == ("a", "b", "c")
 
 
+def test_any_changed_byte_is_read_or_refused():
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        content = bytearray(SOUND)
+        content[rng.integers(len(content))] = rng.integers(256)
+        try:
+            read_metadata(bytes(content))
+        except ValueError:
+            pass  # Every other error would be a traceback.
+
+
 def _names(*names: str) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
