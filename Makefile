@@ -1,7 +1,10 @@
 # make demo    the whole path on the built-in data set: train, convert, benchmark, predict
 # make test    lint, types and tests
 # make test-clients    the same files in MediaPipe and in the old tflite-runtime
-# All make .venv and install into it first; PYTHON chooses the interpreter.
+# make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
+# make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
+# make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
+# All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,8 +17,10 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 INT8 := $(DEMO)/mobilenet_v3_small_0.5_64_int8.tflite
 FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
+KOTLIN_VERSION := 2.4.20
+KOTLIN := build/kotlin/node_modules/kotlin-compiler/lib/kotlin-compiler.jar
 
-.PHONY: demo test lint types unit test-clients clean
+.PHONY: demo test lint types unit test-clients web test-web test-android clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -86,5 +91,29 @@ $(CLIENTS)/tflite-runtime/.installed:
 		tflite-runtime==2.14.0 'numpy<2'
 	@touch $@
 
+NODE_MODULES := web/node_modules/.package-lock.json
+
+$(NODE_MODULES): web/package.json web/package-lock.json
+	cd web && npm ci --no-fund --no-audit
+	@touch $@
+
+web:
+	@command -v npm > /dev/null || { echo "error: the page needs Node.js 20 or newer, with npm" >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(NODE_MODULES)
+	@node web/serve.mjs $(if $(PORT),--port $(PORT)) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+
+test-web:
+	@if ! command -v npm > /dev/null; then echo "skipped: the page's tests need Node.js 20 or newer, with npm"; \
+	else $(MAKE) --no-print-directory $(NODE_MODULES) && \
+		BUNDLES='$(BUNDLE)' node --test --test-reporter=spec web/tests/*.test.mjs; fi
+
+# The compiler is npm's package of JetBrains; where it cannot be had, its tests are skipped.
+test-android: $(INSTALLED)
+	@test -e $(KOTLIN) || npm install --prefix build/kotlin --ignore-scripts --no-audit --no-fund \
+		--no-package-lock --silent kotlin-compiler@$(KOTLIN_VERSION) \
+		|| echo "no Kotlin compiler, for want of npm or of a network: the app is not compiled" >&2
+	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
+		tests/test_export_android.py
+
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(DEMO)
+	rm -rf $(VENV) $(CLIENTS) $(DEMO) web/node_modules

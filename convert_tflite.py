@@ -48,6 +48,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="PART",
         help="fail where fewer images get the Keras model's answer, such as 0.95",
     )
+    parser.add_argument(
+        "--keep-float",
+        metavar="auto|LAYER,...",
+        default="",
+        help="layers that compute in float; auto: the fewest that keep --max-drop",
+    )
     parser.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
     parser.add_argument(
         "--dataset",
@@ -68,6 +74,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--output must end in .tflite. Received: {args.output}")
     if args.quantize == "int16x8" and args.hard_swish == "fused":
         parser.error("TFLite has no HARD_SWISH of 16 bits. Received: --hard-swish fused")
+    if args.keep_float and args.quantize not in ("int8", "int16x8"):
+        parser.error(f"--keep-float goes with int8 and int16x8. Received: {args.quantize}")
+    if args.keep_float == "auto" and args.max_drop is None and args.min_agreement is None:
+        parser.error("--keep-float auto needs a budget to keep: --max-drop or --min-agreement")
     if args.data_dir and not args.dataset:
         parser.error("--data-dir goes with --dataset; the run knows its own")
     return args
@@ -90,6 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         overwrite=args.overwrite,
         budget=session.Budget(args.max_drop, args.min_agreement),
         bundle=args.bundle,
+        keep_float=tuple(name for name in args.keep_float.split(",") if name),
     )
     print(report.format_report(session.convert(job, settings)))
     if args.bundle:

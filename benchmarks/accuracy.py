@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.machine import describe_machine
 from export import evaluation
-from export.session import check_classes
+from export.judge import check_classes
 from mobilenet_tf import cli, files, runs
 from mobilenet_tf.classifier import Classifier, load_classifier
 from mobilenet_tf.data import datasets

@@ -87,7 +87,7 @@ def build_file(point: Point, folder: str, number: int) -> str:
         content = stock.convert_here(model, recipe, calibration)
     else:
         form = recipe.hard_swish_form("auto")
-        content = convert.convert_model(model, recipe, calibration, form, seed=0).content
+        content = convert.prepare(model, recipe, calibration, form, seed=0).convert().content
     path = os.path.join(folder, f"{number}.tflite")
     convert.write_file(content, recipe, path)
     keras.backend.clear_session()

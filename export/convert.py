@@ -1,14 +1,13 @@
 """From a Keras model to the bytes of a .tflite, and to a file that keeps the contract."""
 
 import dataclasses
-import os
 
 import numpy as np
 
 from export.form import HardSwish, export_form
 from export.graph import Graph
 from export.keras_graph import from_keras
-from export.quantizer import Quantized, quantize_graph
+from export.quantizer import Chosen, Quantized, choose_scales, quantize_graph
 from export.recipes import Recipe
 from export.scales import Quantization
 from export.writer import write_tflite
@@ -24,53 +23,83 @@ class Conversion:
 
     Attributes:
         content: of the .tflite.
-        graph: in the export form, as written but for rounding.
-        quantized: how its integers were chosen; None for float activations.
+        quantized: how its integers were made; None for float activations.
     """
 
     content: bytes
-    graph: Graph
     quantized: Quantized | None
 
 
-def convert_model(
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A model in the export form, its scales chosen; what is left can be done again cheaply.
+
+    Attributes:
+        name: of the model.
+        recipe: from `export.recipes`.
+        graph: in the export form.
+        chosen: scales; None for float activations.
+    """
+
+    name: str
+    recipe: Recipe
+    graph: Graph
+    chosen: Chosen | None
+
+    def convert(self, float_layers: frozenset[str] = frozenset()) -> Conversion:
+        """Corrects biases and writes the file.
+
+        Args:
+            float_layers: names of nodes that compute in float.
+
+        Raises:
+            ValueError: a name that the graph does not have.
+        """
+        unknown = sorted(float_layers - {node.name for node in self.graph.nodes[1:]})
+        if unknown:
+            raise ValueError(
+                "layers to keep in float must be layers of the model; see python -m "
+                f"export.sensitivity. Received: {', '.join(unknown)}"
+            )
+        description = f"{self.name}, {self.recipe.name}, mobilenet_tf"
+        if self.chosen is None:
+            content = write_tflite(self.graph, self.recipe, Quantization(), description)
+            return Conversion(content, None)
+        quantized = quantize_graph(self.chosen, float_layers)
+        content = write_tflite(quantized.graph, self.recipe, quantized.quantization, description)
+        return Conversion(content, quantized)
+
+
+def prepare(
     model: keras.Model,
     recipe: Recipe,
     calibration: np.ndarray | None,
     hard_swish: HardSwish,
     seed: int,
-) -> Conversion:
-    """Converts a model through the export form.
+) -> Prepared:
+    """Brings a model into the export form and chooses its scales.
 
     Args:
         model: float32 (batch, height, width, 3) in [0, 255] to probabilities.
         recipe: from `export.recipes`, not a stock one.
         calibration: uint8 (images, height, width, 3) for recipes that need it.
         hard_swish: see `form.export_form`.
-        seed: see `quantizer.quantize_graph`.
+        seed: see `quantizer.choose_scales`.
 
     Returns:
-        A `Conversion`.
+        A `Prepared`.
 
     Raises:
         ValueError: layers that no MobileNet has, values that are not finite,
             or missing calibration images.
     """
     graph = export_form(from_keras(model), hard_swish)
-    quantized = None
+    chosen = None
     if recipe.activation_bits is not None:
         if calibration is None or not len(calibration):
             raise ValueError(f"{recipe.name} needs calibration images. Received: none")
-        quantized = quantize_graph(graph, calibration, recipe.activation_bits, seed)
-    return finish(model.name, graph, recipe, quantized)
-
-
-def finish(name: str, graph: Graph, recipe: Recipe, quantized: Quantized | None) -> Conversion:
-    """Writes a graph that is ready, as `convert_model` does at its end."""
-    written = graph if quantized is None else quantized.graph
-    quantization = Quantization() if quantized is None else quantized.quantization
-    content = write_tflite(written, recipe, quantization, f"{name}, {recipe.name}, mobilenet_tf")
-    return Conversion(content, graph, quantized)
+        chosen = choose_scales(graph, calibration, recipe.activation_bits, seed)
+    return Prepared(model.name, recipe, graph, chosen)
 
 
 def write_file(content: bytes, recipe: Recipe, path: str) -> None:
@@ -116,41 +145,3 @@ def _check_contract(model: TFLiteModel, recipe: Recipe) -> None:
             f"probabilities; build the model with include_preprocessing=True and its top. "
             f"Received: {', '.join(problems)}"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class FileFacts:
-    """What a .tflite is made of.
-
-    Attributes:
-        size_bytes: of the file.
-        partitions: pieces that XNNPACK runs; 1 or 2 is healthy.
-        op_census: operation to count, most frequent first.
-    """
-
-    size_bytes: int
-    input_dtype: str
-    input_shape: tuple[int, ...]
-    output_dtype: str
-    output_shape: tuple[int, ...]
-    partitions: int
-    op_census: dict[str, int]
-
-
-def inspect_file(path: str) -> FileFacts:
-    """Loads a .tflite in the interpreter and describes it.
-
-    Raises:
-        FileNotFoundError, ValueError: see `runtime.TFLiteModel`.
-    """
-    model = TFLiteModel(path)
-    counts = TFLiteModel(path, use_xnnpack=False).op_counts()
-    return FileFacts(
-        size_bytes=os.path.getsize(path),
-        input_dtype=model.input.dtype,
-        input_shape=model.input.shape,
-        output_dtype=model.output.dtype,
-        output_shape=model.output.shape,
-        partitions=model.op_counts().get("DELEGATE", 0),
-        op_census=counts,
-    )

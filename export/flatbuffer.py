@@ -1,27 +1,89 @@
 """Between the bytes of a .tflite and its object tree (`schema.ModelT`)."""
 
 import flatbuffers
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from export import verifier
 
 FILE_IDENTIFIER = b"TFL3"
 ALIGNMENT = 16  # The schema's `force_align` of buffers, so that files can be mapped.
 
 
 def read_model(content: bytes) -> schema.ModelT:
-    """Unpacks a whole model.
+    """Unpacks a whole model, after a check that no hostile content passes.
 
     Args:
         content: of a .tflite file.
 
     Returns:
-        Its object tree; buffers as uint8 arrays.
+        Its object tree; buffers as uint8 arrays, also those that the file keeps behind the
+        FlatBuffer. Every index in it (of tensors, buffers, operation codes) is in range.
 
     Raises:
-        ValueError: not a .tflite file.
+        ValueError: not an intact .tflite file.
     """
     if content[4:8] != FILE_IDENTIFIER:
         raise ValueError(f"a .tflite file has TFL3 at byte 4. Received: {content[4:8]!r}")
-    return schema.ModelT.InitFromPackedBuf(content)
+    verifier.verify(content)
+    model = schema.ModelT.InitFromPackedBuf(content)
+    _take_in(model, content)
+    _check_indices(model)
+    return model
+
+
+def _take_in(model: schema.ModelT, content: bytes) -> None:
+    """Attaches what lies behind the FlatBuffer, as in files of more than 2 GB."""
+    for buffer in model.buffers or []:
+        if buffer.offset > 1:  # The runtime takes 0 and 1 for "inside".
+            buffer.data = _slice(content, buffer.offset, buffer.size)
+            buffer.offset = buffer.size = 0
+    for graph in model.subgraphs or []:
+        for op in graph.operators or []:
+            if op.largeCustomOptionsOffset > 1:
+                op.customOptions = _slice(
+                    content, op.largeCustomOptionsOffset, op.largeCustomOptionsSize
+                )
+                op.largeCustomOptionsOffset = op.largeCustomOptionsSize = 0
+
+
+def _slice(content: bytes, start: int, size: int) -> np.ndarray:
+    if start + size > len(content):
+        raise ValueError(f"a buffer of {size:,d} bytes at byte {start:,d} ends outside the file")
+    return np.frombuffer(content, np.uint8, size, start)
+
+
+def _check_indices(model: schema.ModelT) -> None:
+    buffers, codes = len(model.buffers or []), len(model.operatorCodes or [])
+    graphs = model.subgraphs or []
+    if not graphs:
+        raise ValueError("the model has no subgraph")
+    for graph in graphs:
+        tensors = len(graph.tensors or [])
+        _check_range([tensor.buffer for tensor in graph.tensors or []], buffers, "buffer")
+        _check_range([op.opcodeIndex for op in graph.operators or []], codes, "operation code")
+        _check_range(graph.inputs, tensors, "tensor")
+        _check_range(graph.outputs, tensors, "tensor")
+        for op in graph.operators or []:
+            for indices in (op.inputs, op.outputs, op.intermediates):
+                _check_range(indices, tensors, "tensor", least=-1)  # -1 is "left out".
+    _check_range([entry.buffer for entry in model.metadata or []], buffers, "buffer")
+    for signature in model.signatureDefs or []:
+        _check_range([signature.subgraphIndex], len(graphs), "subgraph")
+        tensors = len(graphs[signature.subgraphIndex].tensors or [])
+        for entry in (signature.inputs or []) + (signature.outputs or []):
+            _check_range([entry.tensorIndex], tensors, "tensor")
+
+
+def _check_range(
+    indices: list[int] | np.ndarray | None, count: int, what: str, least: int = 0
+) -> None:
+    if indices is None or not len(indices):
+        return
+    low, high = np.min(indices), np.max(indices)
+    if low < least or high >= count:
+        received = low if low < least else high
+        raise ValueError(f"the model refers to {what} {received} of {count}")
 
 
 def pack_model(model: schema.ModelT) -> bytes:

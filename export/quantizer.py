@@ -18,16 +18,17 @@ _CORRECTION_BYTES = 1e9  # Of all images' copies of the largest activation.
 
 
 @dataclasses.dataclass(frozen=True)
-class Quantized:
-    """A graph ready to be written in integers.
+class Chosen:
+    """Scales for every activation of a graph, and how they were chosen.
 
     Attributes:
-        graph: with corrected biases.
-        quantization: its scales.
-        estimator: that was chosen: of `ranges.ESTIMATORS`, or "per activation".
+        graph: that they are for, in the export form, its biases as trained.
+        quantization: the scales.
+        estimator: of `ranges.ESTIMATORS`, or "per activation".
         divergences: mean Kullback-Leibler divergence in nats of the held-out
-            images' probabilities from the float model's, by what was tried.
+            images' probabilities from the float model's, by estimator.
         estimators: how many activations each estimator's range was taken for.
+        fitting, held_out: the calibration images, uint8 (images, h, w, 3).
     """
 
     graph: Graph
@@ -35,10 +36,29 @@ class Quantized:
     estimator: str
     divergences: dict[str, float]
     estimators: dict[str, int]
+    fitting: np.ndarray
+    held_out: np.ndarray
 
 
-def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Quantized:
-    """Chooses scales and corrects biases.
+@dataclasses.dataclass(frozen=True)
+class Quantized:
+    """A graph ready to be written in integers.
+
+    Attributes:
+        graph: its biases corrected where that helps.
+        quantization: its scales, and the nodes that stay in float.
+        divergence_nats: see `Chosen.divergences`, of the final graph.
+        corrected: True where biases were corrected.
+    """
+
+    graph: Graph
+    quantization: Quantization
+    divergence_nats: float
+    corrected: bool
+
+
+def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Chosen:
+    """Chooses a scale for every activation by measurement.
 
     Args:
         graph: in the export form.
@@ -47,9 +67,8 @@ def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Q
         seed: of the labels drawn to weigh errors.
 
     Returns:
-        A `Quantized`: of the estimators for all activations alike and the best
-        one for each, what diverges least on held-out images; with corrected
-        biases where they help there.
+        A `Chosen`: of one estimator for all activations and the best one for
+        each, what diverges least on the held-out quarter of the images.
 
     Raises:
         ValueError: fewer than 2 images, or activations that are not finite.
@@ -71,21 +90,38 @@ def quantize_graph(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Q
         best = _best_estimators(graph, held_out, schemes, seed)
         schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
     expected = probabilities(graph, held_out)
-
-    def divergence(candidate: Graph, scheme: Quantization) -> float:
-        return mean_divergence(expected, quantized_probabilities(candidate, scheme, held_out))
-
-    divergences = {name: divergence(graph, scheme) for name, scheme in schemes.items()}
+    divergences = {
+        name: mean_divergence(expected, quantized_probabilities(graph, scheme, held_out))
+        for name, scheme in schemes.items()
+    }
     chosen = min(divergences, key=lambda name: divergences[name])
-    corrected = correct_biases(graph, schemes[chosen], fitting)
-    divergences["with corrected biases"] = divergence(corrected, schemes[chosen])
-    if divergences["with corrected biases"] > divergences[chosen]:
-        corrected = graph
-    used = [best[name] for name in schemes[chosen].scales]
-    if chosen != MIXED:
-        used = [chosen] * len(used)
-    counts = {name: used.count(name) for name in ESTIMATORS if name in used}
-    return Quantized(corrected, schemes[chosen], chosen, divergences, counts)
+    used = [best[name] if chosen == MIXED else chosen for name in schemes[chosen].scales]
+    counts = {name: used.count(name) for name in names if name in used}
+    return Chosen(graph, schemes[chosen], chosen, divergences, counts, fitting, held_out)
+
+
+def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) -> Quantized:
+    """Corrects biases where that brings the held-out images closer to the float model.
+
+    Args:
+        chosen: from `choose_scales`.
+        float_nodes: names of nodes that compute in float.
+
+    Returns:
+        A `Quantized`.
+    """
+    quantization = Quantization(chosen.quantization.scales, float_nodes)
+    expected = probabilities(chosen.graph, chosen.held_out)
+
+    def divergence(graph: Graph) -> float:
+        scores = quantized_probabilities(graph, quantization, chosen.held_out)
+        return mean_divergence(expected, scores)
+
+    corrected = correct_biases(chosen.graph, quantization, chosen.fitting)
+    before, after = divergence(chosen.graph), divergence(corrected)
+    if after < before:
+        return Quantized(corrected, quantization, after, True)
+    return Quantized(chosen.graph, quantization, before, False)
 
 
 def mean_divergence(expected: np.ndarray, scores: np.ndarray) -> float:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from export.convert import inspect_file
 from export.evaluation import agreement, top_k_accuracy
-from export.quantizer import Quantized
+from export.inspection.facts import inspect_file
+from export.quantizer import Chosen, Quantized
 from export.recipes import Recipe
 from mobilenet_tf import runs
 from mobilenet_tf.data.datasets import DataConfig
@@ -31,6 +31,14 @@ class Scores:
 
 
 @dataclasses.dataclass(frozen=True)
+class Choices:
+    """What post-training quantization chose, and what came of it."""
+
+    chosen: Chosen
+    quantized: Quantized
+
+
+@dataclasses.dataclass(frozen=True)
 class Converted:
     """A file that was written, and how.
 
@@ -42,7 +50,7 @@ class Converted:
         calibration_images: how many; 0 for recipes without.
         seed: of their choice.
         seconds: that it took to load the model, read the images and convert.
-        quantized: the choices of post-training quantization; None without.
+        choices: of post-training quantization; None without.
     """
 
     path: str
@@ -52,7 +60,7 @@ class Converted:
     calibration_images: int
     seed: int
     seconds: float
-    quantized: Quantized | None
+    choices: Choices | None
 
 
 def make_report(
@@ -66,7 +74,7 @@ def make_report(
     Returns:
         {"file", "sha256", "model", "quantize", "hard_swish", "date",
         "seconds", "peak_memory_bytes", "versions", "class_names", "facts":
-        see `convert.FileFacts`, "calibration", "data", "evaluation":
+        see `facts.FileFacts`, "calibration", "data", "evaluation":
         {"images", "keras_top1", "tflite_top1", "agreement",
         "max_difference"} or None}; accuracies are 0..1.
     """
@@ -86,24 +94,30 @@ def make_report(
         "facts": dataclasses.asdict(inspect_file(converted.path)),
         "calibration": _calibration(converted),
         "data": None if data is None else dataclasses.asdict(data),
-        "evaluation": None if scores is None else _evaluation(scores),
+        "evaluation": None if scores is None else evaluate(scores),
     }
 
 
 def _calibration(converted: Converted) -> dict[str, Any] | None:
     if not converted.calibration_images:
         return None
-    content = {"images": converted.calibration_images, "seed": converted.seed}
-    if converted.quantized is None:
+    content: dict[str, Any] = {"images": converted.calibration_images, "seed": converted.seed}
+    if converted.choices is None:
         return content
+    chosen, quantized = converted.choices.chosen, converted.choices.quantized
     return content | {
-        "estimator": converted.quantized.estimator,
-        "estimators": converted.quantized.estimators,
-        "held_out_divergence_nats": converted.quantized.divergences,
+        "estimator": chosen.estimator,
+        "estimators": chosen.estimators,
+        "held_out_images": len(chosen.held_out),
+        "held_out_divergence_nats": chosen.divergences,
+        "biases_corrected": quantized.corrected,
+        "final_divergence_nats": quantized.divergence_nats,
+        "float_layers": sorted(quantized.quantization.float_nodes),
     }
 
 
-def _evaluation(scores: Scores) -> dict[str, Any]:
+def evaluate(scores: Scores) -> dict[str, Any]:
+    """Figures of a pair of models; see `make_report`."""
     return {
         "images": len(scores.labels),
         "keras_top1": top_k_accuracy(scores.keras, scores.labels, 1),
@@ -116,20 +130,23 @@ def _evaluation(scores: Scores) -> dict[str, Any]:
 def format_report(content: dict[str, Any]) -> str:
     """The report as lines for people."""
     facts, evaluation = content["facts"], content["evaluation"]
+    (image,), (probabilities,) = facts["inputs"], facts["outputs"]
     census = ", ".join(f"{name} {count}" for name, count in facts["op_census"].items())
     lines = [
         f"file: {content['file']}",
         f"size: {facts['size_bytes'] / 1e6:.3f} MB ({facts['size_bytes']:,d} bytes)",
-        f"input: {facts['input_dtype']} {list(facts['input_shape'])}, raw RGB 0..255",
-        f"output: {facts['output_dtype']} {list(facts['output_shape'])}, probabilities",
+        f"input: {image['dtype']} {list(image['shape'])}, raw RGB 0..255",
+        f"output: {probabilities['dtype']} {list(probabilities['shape'])}, probabilities",
         f"operations: {census}",
-        f"XNNPACK partitions: {facts['partitions']}",
+        f"XNNPACK partitions: {facts['partitions']['count']}",
     ]
     calibration = content["calibration"]
     if calibration and "estimator" in calibration:
         lines.append(
             f"calibration: {calibration['images']} images, ranges by {calibration['estimator']}"
         )
+        if calibration["float_layers"]:
+            lines.append(f"in float: {', '.join(calibration['float_layers'])}")
     if evaluation is None:
         lines.append("accuracy: not measured, for want of a data set (--dataset)")
         return "\n".join(lines)

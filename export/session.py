@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import tempfile
 import time
 from typing import Any
 
@@ -9,15 +10,18 @@ import numpy as np
 
 from export import bundle
 from export import convert as conversion
-from export import evaluation, labels, report, stock
-from export.metadata import ModelMetadata, add_metadata
-from export.model_card import card_of
+from export import mixed, packaging, report, stock
+from export.form import HardSwish
+from export.judge import Budget, Judge, check_classes
+from export.layer_costs import layer_costs
+from export.metadata import add_metadata
+from export.quantizer import Chosen
 from export.recipes import RECIPES, Recipe
 from mobilenet_tf import files, runs
-from mobilenet_tf.classifier import Classifier, KerasClassifier, TFLiteClassifier
+from mobilenet_tf.classifier import Classifier, KerasClassifier
 from mobilenet_tf.cli import UsageError, WorkError
 from mobilenet_tf.data import datasets
-from mobilenet_tf.data.store import Split, balanced_indices
+from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
 
 
@@ -77,27 +81,8 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
     return Session(path, name, data)
 
 
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """What a file may cost, measured on the whole evaluation split. None: anything.
-
-    Attributes:
-        max_drop: greatest loss of top-1 in points against the Keras model.
-        min_agreement: least share of images with the same answer, 0..1.
-    """
-
-    max_drop: float | None = None
-    min_agreement: float | None = None
-
-    def complaint(self, evaluation: dict[str, Any]) -> str | None:
-        """What of a report's evaluation breaks the budget; None where nothing does."""
-        drop = 100 * (evaluation["keras_top1"] - evaluation["tflite_top1"])
-        if self.max_drop is not None and drop > self.max_drop + 1e-9:
-            return f"a drop of {drop:.2f} points, more than --max-drop {self.max_drop:g}"
-        agreement = evaluation["agreement"]
-        if self.min_agreement is not None and agreement < self.min_agreement:
-            return f"an agreement of {agreement:.4f}, less than {self.min_agreement:g}"
-        return None
+AUTO = "auto"
+_RANKING_IMAGES = 32  # That rank layers for `AUTO`; each costs a pass per layer.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +97,8 @@ class Settings:
         seed: of their choice.
         overwrite: replace existing files.
         budget: that the file must keep.
+        keep_float: layers that compute in float: their names, or `AUTO` alone
+            for the fewest that keep the budget.
         bundle: folder for a golden bundle; None for none.
     """
 
@@ -122,7 +109,13 @@ class Settings:
     seed: int = 0
     overwrite: bool = False
     budget: Budget = Budget()
+    keep_float: tuple[str, ...] = ()
     bundle: str | None = None
+
+    @property
+    def hard_swish_form(self) -> HardSwish:
+        """What `hard_swish` comes to."""
+        return self.recipe.hard_swish_form(self.hard_swish)
 
     @property
     def report_path(self) -> str:
@@ -146,51 +139,124 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
         WorkError: the conversion failed, or the file breaks the budget; it is
             then kept beside its place, with `.rejected` at its end.
     """
-    form = settings.recipe.hard_swish_form(settings.hard_swish)
     _check(session, settings)
     start = time.monotonic()
     model = KerasClassifier(session.model_path)
-    labels.check_labels(model.class_names, len(model.class_names))  # Before the long work.
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
-    calibration = _calibration(model, source, settings)
+    metadata = packaging.describe(session.name, settings.recipe, model.class_names)
+    judge = None if source is None else Judge(model, source)
+    calibration = None
+    if settings.recipe.needs_calibration:
+        assert source is not None
+        calibration = _draw(source, model, settings.calibration_samples, settings.seed)
     say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
-    quantized = None
-    if settings.recipe.stock:
-        content = stock.convert_with_tensorflow(session.model_path, settings.recipe, calibration)
-    else:
-        converted = conversion.convert_model(
-            model.model, settings.recipe, calibration, form, settings.seed
-        )
-        content, quantized = converted.content, converted.quantized
+    content, choices = _make(model, calibration, settings, judge)
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
-    content = add_metadata(content, _metadata(session.name, settings.recipe, model.class_names))
-    conversion.write_file(content, settings.recipe, written)
-    seconds = time.monotonic() - start
-    split = None if source is None else source.read_validation(model.image_size)
-    scores = None if split is None else _scores(model, split, written)
-    content_report = report.make_report(
-        report.Converted(
-            path=written,
-            model_path=session.model_path,
-            recipe=settings.recipe,
-            hard_swish=form,
-            calibration_images=0 if calibration is None else len(calibration),
-            seed=settings.seed,
-            seconds=seconds,
-            quantized=quantized,
-        ),
-        model.class_names,
-        session.data,
-        scores,
+    conversion.write_file(add_metadata(content, metadata), settings.recipe, written)
+    converted = report.Converted(
+        path=written,
+        model_path=session.model_path,
+        recipe=settings.recipe,
+        hard_swish=settings.hard_swish_form,
+        calibration_images=0 if calibration is None else len(calibration),
+        seed=settings.seed,
+        seconds=time.monotonic() - start,
+        choices=choices,
     )
+    scores = None if judge is None else judge.scores(written)
+    content_report = report.make_report(converted, model.class_names, session.data, scores)
     content_report = _accept(content_report, settings, written)
-    if settings.bundle is not None and split is not None and scores is not None:
-        _bundle(session, settings, content_report, split, scores)
+    if settings.bundle is not None:
+        assert judge is not None and scores is not None
+        rest = (session.name, judge.split, scores, settings.seed, settings.overwrite)
+        packaging.bundle_file(settings.bundle, content_report, *rest)
     return content_report
+
+
+def _make(
+    model: KerasClassifier, calibration: np.ndarray | None, settings: Settings, judge: Judge | None
+) -> tuple[bytes, report.Choices | None]:
+    recipe = settings.recipe
+    if recipe.stock:
+        return stock.convert_with_tensorflow(model.path, recipe, calibration), None
+    form = settings.hard_swish_form
+    prepared = conversion.prepare(model.model, recipe, calibration, form, settings.seed)
+    float_layers = frozenset(settings.keep_float)
+    if settings.keep_float == (AUTO,):
+        assert judge is not None
+        float_layers = _fewest_float_layers(prepared, settings, judge)
+    converted = prepared.convert(float_layers)
+    if prepared.chosen is None or converted.quantized is None:
+        return converted.content, None
+    return converted.content, report.Choices(prepared.chosen, converted.quantized)
+
+
+def _fewest_float_layers(
+    prepared: conversion.Prepared, settings: Settings, judge: Judge
+) -> frozenset[str]:
+    chosen = prepared.chosen
+    assert chosen is not None
+    images = chosen.held_out[:_RANKING_IMAGES]
+    costs = layer_costs(chosen.graph, chosen.quantization, images)
+    ranking = [cost.name for cost in costs if prepared.graph[cost.name].op != "input"]
+
+    def meets(count: int) -> bool:
+        content = prepared.convert(frozenset(ranking[:count])).content
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "x.tflite")
+            conversion.write_file(content, settings.recipe, path)
+            complaint = settings.budget.complaint(report.evaluate(judge.scores(path)))
+        say(f"{count} layers in float: {complaint or 'within the budget'}")
+        return complaint is None
+
+    count = mixed.fewest(meets, len(ranking))
+    # Where not even all of them help, the budget rejects the file in the end.
+    return frozenset(ranking if count is None else ranking[:count])
+
+
+def _draw(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:
+    """Training images, uint8 (images, height, width, 3), class-balanced."""
+    train = source.read_train(model.image_size)
+    return train.images.fetch(balanced_indices(train.labels, count, seed))
+
+
+def choose_for_measuring(
+    session: Session, hard_swish: HardSwish, calibration_samples: int, samples: int, seed: int
+) -> tuple[Chosen, np.ndarray]:
+    """Chooses int8 scales, and draws other training images to measure them on.
+
+    Args:
+        session: from `open_session`.
+        hard_swish: see `form.export_form`.
+        calibration_samples: images that set the ranges.
+        samples: images to measure on.
+        seed: of the choice of both.
+
+    Returns:
+        The scales; and uint8 (samples, height, width, 3).
+
+    Raises:
+        UsageError: no data set.
+        ValueError: see `convert.prepare`.
+    """
+    if session.data is None:
+        raise UsageError(
+            "measuring needs images; name the training data with --dataset. "
+            f"Received: {session.model_path}, which is in no run folder"
+        )
+    model = KerasClassifier(session.model_path)
+    source = datasets.open_source(session.data)
+    check_classes(model, source)
+    images = _draw(source, model, calibration_samples + samples, seed)
+    measured = np.unique(np.linspace(0, len(images) - 1, samples).astype(int))
+    recipe, calibration = RECIPES["int8"], np.delete(images, measured, axis=0)
+    prepared = conversion.prepare(model.model, recipe, calibration, hard_swish, seed)
+    assert prepared.chosen is not None
+    return prepared.chosen, images[measured]
 
 
 def _check(session: Session, settings: Settings) -> None:
@@ -208,33 +274,6 @@ def _check(session: Session, settings: Settings) -> None:
             f"{' and '.join(needs)} needs images; name the training data with --dataset. "
             f"Received: {session.model_path}, which is in no run folder"
         )
-
-
-def _calibration(
-    model: Classifier, source: datasets.Source | None, settings: Settings
-) -> np.ndarray | None:
-    if not settings.recipe.needs_calibration:
-        return None
-    assert source is not None
-    train = source.read_train(model.image_size)
-    count = settings.calibration_samples
-    return train.images.fetch(balanced_indices(train.labels, count, settings.seed))
-
-
-def _metadata(name: str, recipe: Recipe, class_names: list[str]) -> ModelMetadata:
-    return ModelMetadata(
-        labels=tuple(class_names),
-        name=name,
-        description=f"Names which of {len(class_names)} classes an image shows. Input: raw RGB in "
-        f"0..255. Output: a probability per class. Stored as {recipe.name}.",
-        author="made with mobilenet_tf",
-    )
-
-
-def _scores(model: Classifier, split: Split, path: str) -> report.Scores:
-    keras_scores = evaluation.split_scores(model, split, "the Keras model")
-    tflite_scores = evaluation.split_scores(TFLiteClassifier(path), split, "the .tflite")
-    return report.Scores(split.labels, keras_scores, tflite_scores)
 
 
 def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[str, Any]:
@@ -255,38 +294,3 @@ def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[s
         content = content | {"file": settings.output}
     files.write_json(settings.report_path, content)
     return content
-
-
-def _bundle(
-    session: Session,
-    settings: Settings,
-    content: dict[str, Any],
-    split: Split,
-    scores: report.Scores,
-) -> None:
-    assert settings.bundle is not None
-    run = os.path.dirname(session.model_path)
-    is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
-    recipe = dataclasses.asdict(runs.read_config(run)[0].recipe) if is_run else {}
-    chosen = bundle.choose_images(scores.tflite, split.labels, settings.seed)
-    bundle.write_bundle(
-        settings.bundle,
-        settings.output,
-        content["class_names"],
-        split.images.fetch(chosen),
-        split.labels[chosen],
-        card_of(content, session.name, recipe),
-        settings.overwrite,
-    )
-
-
-def check_classes(classifier: Classifier, source: datasets.Source) -> None:
-    """Raises `ValueError` unless model and data set have the same classes in order."""
-    names, given = classifier.class_names, list(source.class_names)
-    unnamed = runs.labels_of(classifier.path) is None and len(names) == len(given)
-    if names != given and not unnamed:
-        raise ValueError(
-            "the data set must have the classes that the model was trained on, in the same "
-            f"order. Received: {len(given)} classes, {given[0]} first, for a model with "
-            f"{len(names)}, {names[0]} first"
-        )

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+_DELEGATE = "DELEGATE"  # The name of a partition in the list of operations.
+
 
 @dataclasses.dataclass(frozen=True)
 class TensorInfo:
@@ -106,6 +108,47 @@ class TFLiteModel:
         """
         names = [op["op_name"] for op in self._interpreter._get_ops_details()]
         return dict(collections.Counter(names).most_common())
+
+
+@dataclasses.dataclass(frozen=True)
+class Delegation:
+    """How XNNPACK takes a model.
+
+    Attributes:
+        partitions: pieces that it runs; 1 or 2 is healthy.
+        outside: operation to count of those that it leaves to the built-in kernels.
+    """
+
+    partitions: int
+    outside: dict[str, int]
+
+
+def delegation(path: str) -> Delegation:
+    """Loads a model of any kind and looks at its partitions, without running it.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a .tflite file that this runtime can load.
+    """
+    details = _make_interpreter(path, num_threads=1, use_xnnpack=True)._get_ops_details()
+    makers = {
+        output: op for op in details for output in op["outputs"] if op["op_name"] != _DELEGATE
+    }
+    delegates = [op for op in details if op["op_name"] == _DELEGATE]
+    inside: set[int] = set()
+    for delegate in delegates:
+        # From a partition's outputs back to its inputs lies all that it has replaced.
+        inputs, pending = set(delegate["inputs"]), list(delegate["outputs"])
+        while pending:
+            tensor = pending.pop()
+            maker = None if tensor in inputs else makers.get(tensor)
+            if maker is not None and maker["index"] not in inside:
+                inside.add(maker["index"])
+                pending += list(maker["inputs"])
+    left = [
+        op["op_name"] for op in details if op["op_name"] != _DELEGATE and op["index"] not in inside
+    ]
+    return Delegation(len(delegates), dict(collections.Counter(left).most_common()))
 
 
 def _make_interpreter(path: str, num_threads: int, use_xnnpack: bool) -> Interpreter:

@@ -17,7 +17,7 @@ from ai_edge_litert.compiled_model import CompiledModel
 from conftest import REPOSITORY
 from tiny_tflite import tiny_model
 
-from export.convert import convert_model
+from export.convert import prepare
 from export.metadata import ModelMetadata, add_metadata
 from export.metadata_tables import pack_metadata
 from export.recipes import RECIPES
@@ -62,7 +62,7 @@ def model_paths(request, randomize, tmp_path_factory):
     for name in RECIPE_NAMES:
         calibration = _pictures(8, seed=1) if RECIPES[name].needs_calibration else None
         form = RECIPES[name].hard_swish_form("auto")
-        content = convert_model(model, RECIPES[name], calibration, form, seed=0).content
+        content = prepare(model, RECIPES[name], calibration, form, seed=0).convert().content
         paths[name] = str(folder / f"{name}.tflite")
         pathlib.Path(paths[name]).write_bytes(add_metadata(content, ModelMetadata(LABELS)))
     return paths

@@ -1,0 +1,7 @@
+package android
+
+class Manifest {
+    object permission {
+        const val CAMERA = "android.permission.CAMERA"
+    }
+}
