@@ -44,15 +44,15 @@ def add_metadata(content: bytes, metadata: ModelMetadata) -> bytes:
             that clients would not show; see `labels.check_labels`.
     """
     model = _read_model(content)
-    labels.check_labels(metadata.labels, _classes(model))
-    packed = pack_metadata(metadata)
-    entry = _entry(model)
-    if entry is None:
-        entry = flatbuffer.schema.MetadataT()
-        entry.name, entry.buffer = _ENTRY, len(model.buffers)
-        model.metadata = [*(model.metadata or []), entry]
-        model.buffers.append(flatbuffer.schema.BufferT())
-    model.buffers[entry.buffer].data = packed
+    with metadata_buffer.intact("the .tflite file"):
+        labels.check_labels(metadata.labels, _classes(model))
+        entry = _entry(model)
+        if entry is None:
+            entry = flatbuffer.schema.MetadataT()
+            entry.name, entry.buffer = _ENTRY, len(model.buffers)
+            model.metadata = [*(model.metadata or []), entry]
+            model.buffers.append(flatbuffer.schema.BufferT())
+        model.buffers[entry.buffer].data = pack_metadata(metadata)
     names = labels.format_labels(metadata.labels)
     return labels.append_zip(flatbuffer.pack_model(model), labels.FILE_NAME, names)
 
@@ -75,7 +75,9 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
     entry = _entry(model)
     if entry is None:
         return None
-    metadata, label_file = unpack_metadata(bytes(model.buffers[entry.buffer].data))
+    with metadata_buffer.intact("the .tflite file"):
+        packed = bytes(model.buffers[entry.buffer].data)
+    metadata, label_file = unpack_metadata(packed)
     if label_file is None:
         return metadata
     names = labels.parse_labels(labels.read_zip(content, label_file))

@@ -10,12 +10,11 @@ import numpy as np
 
 from export import bundle
 from export import convert as conversion
-from export import labels, mixed, report, stock
+from export import mixed, packaging, report, stock
 from export.judge import Judge, check_classes
 from export.layer_costs import layer_costs
-from export.metadata import ModelMetadata, add_metadata
-from export.model_card import card_of
-from export.recipes import RECIPES, Recipe
+from export.metadata import add_metadata
+from export.recipes import RECIPES
 from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
@@ -102,7 +101,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     _check(session, settings)
     start = time.monotonic()
     model = KerasClassifier(session.model_path)
-    labels.check_labels(model.class_names, len(model.class_names))  # Before the long work.
+    metadata = packaging.describe(session.name, settings.recipe, model.class_names)
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
@@ -116,8 +115,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
-    content = add_metadata(content, _metadata(session.name, settings.recipe, model.class_names))
-    conversion.write_file(content, settings.recipe, written)
+    conversion.write_file(add_metadata(content, metadata), settings.recipe, written)
     converted = report.Converted(
         path=written,
         model_path=session.model_path,
@@ -132,7 +130,8 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     content_report = report.make_report(converted, model.class_names, session.data, scores)
     content_report = _accept(content_report, settings, written)
     if settings.bundle is not None and judge is not None and scores is not None:
-        _bundle(session, settings, content_report, judge, scores)
+        rest = session.name, judge.split, scores, settings.seed, settings.overwrite
+        packaging.bundle_file(settings.bundle, content_report, *rest)
     return content_report
 
 
@@ -184,7 +183,8 @@ def draw_images(source: datasets.Source, model: Classifier, count: int, seed: in
 
 
 def _check(session: Session, settings: Settings) -> None:
-    for path in (settings.output, settings.report_path):
+    rejected = [f"{settings.output}.rejected"] if settings.budget != Budget() else []
+    for path in (settings.output, settings.report_path, *rejected):
         files.refuse_existing(path, settings.overwrite)
     if settings.bundle is not None:
         bundle.check_target(settings.bundle, settings.overwrite)
@@ -198,16 +198,6 @@ def _check(session: Session, settings: Settings) -> None:
             f"{' and '.join(needs)} needs images; name the training data with --dataset. "
             f"Received: {session.model_path}, which is in no run folder"
         )
-
-
-def _metadata(name: str, recipe: Recipe, class_names: list[str]) -> ModelMetadata:
-    return ModelMetadata(
-        labels=tuple(class_names),
-        name=name,
-        description=f"Names which of {len(class_names)} classes an image shows. Input: raw RGB in "
-        f"0..255. Output: a probability per class. Stored as {recipe.name}.",
-        author="made with mobilenet_tf",
-    )
 
 
 def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[str, Any]:
@@ -228,27 +218,3 @@ def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[s
         content = content | {"file": settings.output}
     files.write_json(settings.report_path, content)
     return content
-
-
-def _bundle(
-    session: Session,
-    settings: Settings,
-    content: dict[str, Any],
-    judge: Judge,
-    scores: report.Scores,
-) -> None:
-    assert settings.bundle is not None
-    split = judge.split
-    run = os.path.dirname(session.model_path)
-    is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
-    recipe = dataclasses.asdict(runs.read_config(run)[0].recipe) if is_run else {}
-    chosen = bundle.choose_images(scores.tflite, split.labels, settings.seed)
-    bundle.write_bundle(
-        settings.bundle,
-        settings.output,
-        content["class_names"],
-        split.images.fetch(chosen),
-        split.labels[chosen],
-        card_of(content, session.name, recipe),
-        settings.overwrite,
-    )

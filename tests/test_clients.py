@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from ai_edge_litert.compiled_model import CompiledModel
 from conftest import REPOSITORY
+from tiny_tflite import tiny_model
 
-from export.convert import convert_model
+from export.convert import prepare
 from export.metadata import ModelMetadata, add_metadata
+from export.metadata_tables import pack_metadata
 from export.recipes import RECIPES
 from mobilenet_tf import specs
 from mobilenet_tf.models import ModelOptions, build_model
@@ -27,7 +29,7 @@ CLIENTS = REPOSITORY / "tests" / "clients"
 NETWORKS = (specs.V1, specs.V2, specs.V3_SMALL, specs.V3_LARGE)
 RECIPE_NAMES = ("none", "int8")
 LABELS = ("Gänseblümchen", "日本 桜", "🌷", "two words", "a", "b", "c", "d", "e", "f")
-SIZE = 64
+SIZE = 32
 TIMEOUT_S = 120  # A MediaPipe task that failed can block its process for ever.
 
 
@@ -52,14 +54,15 @@ def _normalized(model):
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda spec: spec.name)
 def model_paths(request, randomize, tmp_path_factory):
     """Paths of a network's float and int8 file, by recipe."""
-    options = ModelOptions(input_shape=(SIZE, SIZE, 3), alpha=0.25, classes=len(LABELS))
+    shape = (SIZE, SIZE, 3)
+    options = ModelOptions(input_shape=shape, alpha=0.25, classes=len(LABELS), last_map=2)
     model = _normalized(randomize(build_model(request.param, options)))
     folder = tmp_path_factory.mktemp(request.param.name)
     paths = {}
     for name in RECIPE_NAMES:
-        calibration = _pictures(16, seed=1) if RECIPES[name].needs_calibration else None
+        calibration = _pictures(8, seed=1) if RECIPES[name].needs_calibration else None
         form = RECIPES[name].hard_swish_form("auto")
-        content = convert_model(model, RECIPES[name], calibration, form, seed=0).content
+        content = prepare(model, RECIPES[name], calibration, form, seed=0).convert().content
         paths[name] = str(folder / f"{name}.tflite")
         pathlib.Path(paths[name]).write_bytes(add_metadata(content, ModelMetadata(LABELS)))
     return paths
@@ -75,7 +78,7 @@ def path(request, model_paths):
 def expected(path):
     """Scores of LiteRT's interpreter, float32 (images, classes), told apart well enough."""
     scores = np.stack(list(TFLiteModel(path).predict(IMAGES)))
-    assert scores.std(axis=0).max() > 0.05, "outputs too alike to prove anything"
+    assert scores.std(axis=0).max() > 0.02, "outputs too alike to prove anything"
     return scores
 
 
@@ -155,20 +158,25 @@ def test_mediapipe(path, expected, tmp_path):
 @pytest.mark.clients
 def test_old_runtime(path, expected, tmp_path):
     answer = _classify("tflite-runtime", "tflite_runtime_client.py", path, tmp_path)
-    # Its int8 kernels round otherwise than today's, a few steps of 1/256 at the output.
-    tolerance = 1e-4 if path.endswith("none.tflite") else 0.15
-    np.testing.assert_allclose(answer["scores"], expected, atol=tolerance)
+    scores = np.array(answer["scores"])
+    if path.endswith("none.tflite"):
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+        return
+    # Its int8 kernels round otherwise than today's, and random weights make the most of it:
+    # up to 0.08 was seen. What sets one image apart from the others must still be the same.
+    np.testing.assert_allclose(scores, expected, atol=0.12)
+    ours, theirs = (expected - expected.mean(axis=0)), (scores - scores.mean(axis=0))
+    correlation = np.corrcoef(ours.ravel(), theirs.ravel())[0, 1]
+    assert correlation > 0.8, correlation
 
 
 @pytest.mark.clients
-def test_mediapipe_refuses_what_the_metadata_prevents(model_paths, tmp_path):
-    """The float file without normalization: the line that a user would see."""
-    content = pathlib.Path(model_paths["none"]).read_bytes()
-    bare = tmp_path / "bare.tflite"
-    bare.write_bytes(content.replace(b"TFLITE_METADATA", b"OTHER__METADATA"))
+def test_mediapipe_refuses_a_float_file_without_metadata(tmp_path):
+    (tmp_path / "bare.tflite").write_bytes(tiny_model(3, "float32"))
     np.save(tmp_path / "images.npy", IMAGES)
     program = str(CLIENTS / "mediapipe_client.py")
-    done = _run_client("mediapipe", [program, str(bare), str(tmp_path / "images.npy")])
+    arguments = [program, str(tmp_path / "bare.tflite"), str(tmp_path / "images.npy")]
+    done = _run_client("mediapipe", arguments)
     assert done.returncode != 0 and "NormalizationOptions" in done.stderr
 
 
@@ -198,8 +206,6 @@ print(json.dumps([
 
 @pytest.mark.clients
 def test_mediapipes_own_schema_reads_the_metadata(tmp_path):
-    from export.metadata_tables import pack_metadata
-
     packed = tmp_path / "metadata"
     packed.write_bytes(pack_metadata(ModelMetadata(LABELS, "näme", license="MIT", mean=(1.5,))))
     done = _run_client("mediapipe", ["-c", READ_WITH_MEDIAPIPES_SCHEMA, str(packed)])

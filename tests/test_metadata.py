@@ -139,6 +139,17 @@ def test_labels_files_of_every_editor(content):
     assert labels.parse_labels(content) == ("a", "b", "c")
 
 
+def test_any_changed_byte_is_read_or_refused():
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        content = bytearray(SOUND)
+        content[rng.integers(len(content))] = rng.integers(256)
+        try:
+            read_metadata(bytes(content))
+        except ValueError:
+            pass  # Every other error would be a traceback.
+
+
 def _names(*names: str) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
@@ -239,3 +250,11 @@ def test_command_adds_changes_and_shows(tmp_path, capfd):
     assert "--labels" in capfd.readouterr().out
     assert metadata.main(arguments[:-1] + [str(tmp_path / "raw.tflite")]) == 0
     assert "--mean" in capfd.readouterr().err  # What pixels a float model wants is a guess.
+
+
+def test_metadata_of_another_writer_is_read(shared):
+    with open(shared("peers/mobilenet_v1_0.25_224_quant.tflite"), "rb") as file:
+        found = read_metadata(file.read())
+    assert found is not None and len(found.labels) == 1001
+    assert found.labels[:3] == ("background", "tench", "goldfish")
+    assert (found.mean, found.std) == ((127.5,), (127.5,))
