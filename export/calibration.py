@@ -49,6 +49,25 @@ def histograms(graph: Graph, images: np.ndarray) -> dict[str, Histogram]:
     return {name: Histogram(lows[name], highs[name], counts[name]) for name in counts}
 
 
+def channel_maxima(graph: Graph, images: np.ndarray, names: set[str]) -> dict[str, np.ndarray]:
+    """Greatest absolute values per channel of some nodes' outputs.
+
+    Args:
+        graph: in the export form.
+        images: uint8 (images, height, width, 3).
+        names: of the nodes.
+
+    Returns:
+        float32 (channels,) by name.
+    """
+    maxima: dict[str, np.ndarray] = {}
+    for node, values in _outputs(graph, images, "calibrating, channels"):
+        if node.name in names:
+            found = np.abs(values).max(axis=(0, 1, 2))
+            maxima[node.name] = np.maximum(found, maxima.get(node.name, found))
+    return maxima
+
+
 def _sample_indices(size: int) -> np.ndarray:
     if size <= _SAMPLES:
         return np.arange(size)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from export import calibration
 from export.compute import activate, compute_linear, probabilities, walk
+from export.equalization import equalize
 from export.fake import fake_kernels, quantized_probabilities, rounding
 from export.graph import Graph, Node, rewrite
 from export.ranges import ESTIMATORS, Histogram
@@ -14,6 +15,7 @@ from export.scales import Bits, Quantization, TensorScale
 
 MIXED = "per activation"
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
+_TRIAL_IMAGES = 48  # That correct biases while estimators are compared.
 _CORRECTION_BYTES = 1e9  # Of all images' copies of the largest activation.
 
 
@@ -28,6 +30,7 @@ class Chosen:
         divergences: mean Kullback-Leibler divergence in nats of the held-out
             images' probabilities from the float model's, by estimator.
         estimators: how many activations each estimator's range was taken for.
+        equalized: True where the graph's channels were equalized.
         fitting, held_out: the calibration images, uint8 (images, h, w, 3).
     """
 
@@ -36,6 +39,7 @@ class Chosen:
     estimator: str
     divergences: dict[str, float]
     estimators: dict[str, int]
+    equalized: bool
     fitting: np.ndarray
     held_out: np.ndarray
 
@@ -68,7 +72,8 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
 
     Returns:
         A `Chosen`: of one estimator for all activations and the best one for
-        each, what diverges least on the held-out quarter of the images.
+        each, with channels equalized or not, what diverges least on the
+        held-out quarter of the images.
 
     Raises:
         ValueError: fewer than 2 images, or activations that are not finite.
@@ -78,6 +83,26 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
     graph = round_shift(graph) if bits == 8 else graph
     held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
     fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
+    expected = probabilities(graph, held_out)
+    chosen = _choose(graph, expected, fitting, held_out, bits, seed)
+    equalized = equalize(graph, fitting) if bits == 8 else graph
+    if equalized is graph:
+        return chosen
+    other = dataclasses.replace(
+        _choose(equalized, expected, fitting, held_out, bits, seed), equalized=True
+    )
+    return min(chosen, other, key=lambda choice: choice.divergences[choice.estimator])
+
+
+def _choose(
+    graph: Graph,
+    expected: np.ndarray,
+    fitting: np.ndarray,
+    held_out: np.ndarray,
+    bits: Bits,
+    seed: int,
+) -> Chosen:
+    """The best estimator for one form of the graph, `expected` being what the model says."""
     spread = calibration.histograms(graph, fitting)
     # Rounding to 16 bits is fine enough for everything that was seen.
     names = list(ESTIMATORS) if bits == 8 else ["min-max"]
@@ -89,15 +114,16 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
     if len(names) > 1:
         best = _best_estimators(graph, held_out, schemes, seed)
         schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
-    expected = probabilities(graph, held_out)
-    divergences = {
-        name: mean_divergence(expected, quantized_probabilities(graph, scheme, held_out))
-        for name, scheme in schemes.items()
-    }
+    divergences = {}
+    for name, scheme in schemes.items():
+        # Compared with corrected biases: uncorrected, their error hides all others.
+        trial = correct_biases(graph, scheme, fitting[:_TRIAL_IMAGES])
+        scores = quantized_probabilities(trial, scheme, held_out)
+        divergences[name] = mean_divergence(expected, scores)
     chosen = min(divergences, key=lambda name: divergences[name])
     used = [best[name] if chosen == MIXED else chosen for name in schemes[chosen].scales]
     counts = {name: used.count(name) for name in names if name in used}
-    return Chosen(graph, schemes[chosen], chosen, divergences, counts, fitting, held_out)
+    return Chosen(graph, schemes[chosen], chosen, divergences, counts, False, fitting, held_out)
 
 
 def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) -> Quantized:

@@ -108,6 +108,7 @@ def _calibration(converted: Converted) -> dict[str, Any] | None:
     return content | {
         "estimator": chosen.estimator,
         "estimators": chosen.estimators,
+        "channels_equalized": chosen.equalized,
         "held_out_images": len(chosen.held_out),
         "held_out_divergence_nats": chosen.divergences,
         "biases_corrected": quantized.corrected,
