@@ -16,6 +16,7 @@ from export.scales import Bits, Quantization, TensorScale
 MIXED = "per activation"
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
 _TRIAL_IMAGES = 48  # That correct biases while estimators are compared.
+_WEIGHING_IMAGES = 24  # Held-out images that compare estimators for one activation.
 _CORRECTION_BYTES = 1e9  # Of all images' copies of the largest activation.
 
 
@@ -207,7 +208,7 @@ def _best_estimators(
     candidates = {
         node: [schemes[name].scales[node] for name in names] for node in schemes[names[0]].scales
     }
-    errors = calibration.weighted_errors(graph, images, candidates, seed)
+    errors = calibration.weighted_errors(graph, images[:_WEIGHING_IMAGES], candidates, seed)
     return {node: names[int(np.argmin(errors[node]))] for node in errors}
 
 
