@@ -76,8 +76,10 @@ class NodeLayer(keras.layers.Layer):
         initial = keras.initializers.Constant(value.astype(np.float32))
         return self.add_weight(name, shape=value.shape, initializer=initial, trainable=True)
 
-    def call(self, inputs: Any) -> tf.Tensor:
+    @tf.autograph.experimental.do_not_convert  # It only costs time here and below.
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
         """See `compute.compute`; once frozen, `integers.compute_integers`."""
+        del training  # tfmot's wrapper passes it to what AutoGraph leaves alone.
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
         if self.frozen is not None:
             stored = [stored_as(x, scale) for x, scale in zip(inputs, self.frozen.inputs)]
@@ -128,6 +130,7 @@ class CurrentRangeQuantizer(LastValueQuantizer):
     def __init__(self) -> None:
         super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
 
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> tf.Tensor:
         """See `tfmot.quantization.keras.quantizers.Quantizer`."""
         return super().__call__(inputs, True, weights, **kwargs)
@@ -169,6 +172,7 @@ class CalibratedQuantizer(MovingAverageQuantizer):
         set_range(weights, self._start.scale)
         return weights
 
+    @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> tf.Tensor:
         """See `tfmot.quantization.keras.quantizers.Quantizer`."""
         low, high = weights["min_var"], weights["max_var"]

@@ -72,8 +72,10 @@ for network, spec in networks.items():
     found = quantize_graph(integer_form(raw), pictures, 8, 0)
     aware = quantization_aware(found.graph, found.quantization, foldings(raw), [images])
     aware.rate.assign(0.2)
-    aware.model.compile(keras.optimizers.Adam(1e-3), "categorical_crossentropy")
-    losses = aware.model.fit(images, labels, batch_size=8, epochs=3, verbose=0).history["loss"]
+    adam = keras.optimizers.Adam(1e-3)
+    # Tracing a graph for three steps would take longer than the steps.
+    aware.model.compile(adam, "categorical_crossentropy", run_eagerly=True)
+    fit = aware.model.fit(images, labels, batch_size=len(images), epochs=3, verbose=0)
     aware.freeze()
     os.mkdir(network)
     qat.save(network, f"{network}.keras", model, aware)
@@ -81,8 +83,8 @@ for network, spec in networks.items():
     _, quantization = aware.trained()
     np.savez(
         f"{network}/results.npz",
-        scores=aware.model.predict(images, verbose=0),
-        losses=losses,
+        scores=aware.model(images, training=False),
+        losses=fit.history["loss"],
         moved=sum(scale != start[name] for name, scale in quantization.scales.items()),
         scales=[(scale.scale, scale.zero_point) for scale in quantization.scales.values()],
         names=list(quantization.scales),
