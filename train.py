@@ -1,11 +1,21 @@
 """Trains a MobileNet on a folder of labelled images or a TFDS data set."""
 
 import argparse
+import dataclasses
 import os
 import sys
+from collections.abc import Iterable
 
-from mobilenet_tf import cli
+from mobilenet_tf import cli, legacy
 from mobilenet_tf.data.datasets import DataConfig
+
+_FINE_TUNING = ("quantization_aware", "prune", "cluster")
+_FINE_TUNING_DATA = ("train_split", "val_split", "data_dir")
+_FINE_TUNING_OPTIONS = (
+    *("weights", "seed", "output_dir", "tensorboard", "epochs", "batch_size", "optimizer"),
+    *("learning_rate", "schedule", "warmup_epochs", "label_smoothing", "augmentation"),
+    *_FINE_TUNING_DATA,
+)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -25,6 +35,23 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     run.add_argument(
         "--freeze-backbone", action="store_true", help="train the classifier only (with --weights)"
     )
+    run.add_argument(
+        "--quantization-aware",
+        action="store_true",
+        help="fine-tune the float run of --weights as its int8 file will compute",
+    )
+    run.add_argument(
+        "--prune",
+        type=cli.fraction,
+        metavar="PART",
+        help="fine-tune the run of --weights with this part of its weights 0; smaller when zipped",
+    )
+    run.add_argument(
+        "--cluster",
+        type=cli.positive_int,
+        metavar="N",
+        help="fine-tune the run of --weights with N different weights per layer",
+    )
     run.add_argument("--seed", type=cli.whole_number, default=0, help="of everything random")
     run.add_argument("--output-dir", metavar="DIR", help="new run folder (default: in runs/)")
     run.add_argument("--tensorboard", action="store_true", help="write event files for TensorBoard")
@@ -36,16 +63,33 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="go on with an interrupted run (default: the newest) from its last whole epoch",
     )
     args = parser.parse_args(argv)
+    defaults = vars(parser.parse_args([]))
+    given = [key for key, value in vars(args).items() if value != defaults[key]]
+    ways = [way for way in _FINE_TUNING if way in given]
     if args.resume is not None:
-        defaults = vars(parser.parse_args([]))
-        given = [key for key, value in vars(args).items() if value != defaults[key]]
-        if given != ["resume"]:
-            given.remove("resume")
-            options = ", ".join("--" + key.replace("_", "-") for key in given)
-            parser.error(f"--resume takes its settings from the run; leave out {options}")
+        _refuse(parser, given, ["resume"], "--resume takes its settings from the run")
+    elif len(ways) > 1:
+        parser.error(f"one of {_options(_FINE_TUNING)} at a time. Received: {_options(ways)}")
+    elif ways:
+        rule = f"{_options(ways)} takes network and data from the run of --weights"
+        _refuse(parser, given, [*_FINE_TUNING_OPTIONS, *ways], rule)
+        if not args.weights:
+            parser.error(f"{_options(ways)} needs --weights: a finished float run")
     elif args.freeze_backbone and not args.weights:
         parser.error("--freeze-backbone needs --weights: random features classify nothing")
     return args
+
+
+def _options(keys: Iterable[str]) -> str:
+    return ", ".join("--" + key.replace("_", "-") for key in keys)
+
+
+def _refuse(
+    parser: argparse.ArgumentParser, given: list[str], allowed: list[str], rule: str
+) -> None:
+    wrong = [key for key in given if key not in allowed]
+    if wrong:
+        parser.error(f"{rule}; leave out {_options(wrong)}")
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
@@ -68,7 +112,12 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--epochs", type=cli.positive_int, default=20, metavar="N", help="passes")
+    group.add_argument(
+        "--epochs",
+        type=cli.positive_int,
+        metavar="N",
+        help="passes (default: 20; 2 to fine-tune)",
+    )
     group.add_argument(
         "--batch-size", type=cli.positive_int, default=128, metavar="N", help="images of a step"
     )
@@ -79,7 +128,8 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
         "--learning-rate",
         type=cli.positive_float,
         metavar="RATE",
-        help="at its peak (default: by optimizer and batch size; adamw 0.002 at 128)",
+        help="at its peak (default: by optimizer and batch size; adamw 0.002 at 128; "
+        "to fine-tune 0.0001)",
     )
     group.add_argument(
         "--schedule",
@@ -123,6 +173,8 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Trains; returns the exit code."""
     args = parse_args(argv)
+    if args.quantization_aware or args.prune is not None or args.cluster is not None:
+        return _fine_tune(args) if legacy.is_chosen() else legacy.run_again(__file__, argv)
     if args.resume is None:
         cli.spec_from(args)
     from mobilenet_tf import runs, training  # Keras: slow to import, not for --help.
@@ -138,6 +190,59 @@ def main(argv: list[str] | None = None) -> int:
     print(f"curves: {os.path.join(result.run, runs.CURVES)}")
     print(f"next: python convert_tflite.py --quantize int8 --model {result.run}")
     return 0
+
+
+def _fine_tune(args: argparse.Namespace) -> int:
+    config = _fine_tuning_config(args)
+    if args.quantization_aware:
+        from export import qat
+
+        result = qat.train(config)
+        print(f"run: {result.run}")
+        print(f"validation accuracy: {100 * result.val_accuracy:.2f} % (as it rounds)")
+        print(
+            f"its int8 file: {100 * result.file_accuracy:.2f} %, the same class for "
+            f"{100 * result.agreement:.2f} % of the images, "
+            f"XNNPACK partitions: {result.partitions}"
+        )
+        run = result.run
+    else:
+        from mobilenet_tf import compression
+
+        compressed = compression.train(config)
+        print(f"run: {compressed.run}")
+        print(f"validation accuracy: {100 * compressed.val_accuracy:.2f} % (model.keras)")
+        run = compressed.run
+    print(f"next: python convert_tflite.py --quantize int8 --model {run}")
+    return 0
+
+
+def _fine_tuning_config(args: argparse.Namespace):
+    from mobilenet_tf import fine_tuning, recipe
+
+    settings = recipe.Recipe(
+        epochs=args.epochs or fine_tuning.EPOCHS,
+        batch_size=args.batch_size,
+        optimizer=args.optimizer,
+        learning_rate=args.learning_rate or fine_tuning.LEARNING_RATE,
+        schedule=args.schedule,
+        warmup_epochs=args.warmup_epochs,
+        weight_decay=0.0,
+        label_smoothing=args.label_smoothing,
+        augmentation=args.augmentation,
+        ema=False,
+    )
+    changes = {
+        "seed": args.seed,
+        "output_dir": args.output_dir,
+        "tensorboard": args.tensorboard,
+        "quantization_aware": args.quantization_aware,
+        "sparsity": args.prune,
+        "clusters": args.cluster,
+    }
+    config = fine_tuning.config_from(args.weights, settings, changes)
+    given = {key: getattr(args, key) for key in _FINE_TUNING_DATA if getattr(args, key) is not None}
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
 
 
 def _config(args: argparse.Namespace):
@@ -165,7 +270,7 @@ def _config(args: argparse.Namespace):
             skip_bad_images=args.skip_bad_images,
         ),
         recipe=recipe.Recipe(
-            epochs=args.epochs,
+            epochs=args.epochs or 20,
             batch_size=args.batch_size,
             optimizer=args.optimizer,
             learning_rate=args.learning_rate,

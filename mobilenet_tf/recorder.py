@@ -33,6 +33,15 @@ class Recorder(keras.callbacks.Callback):
         """The best validation accuracy so far, 0..1."""
         return max((row["val_accuracy"] for row in self.history), default=-1.0)
 
+    def save_best(self) -> None:
+        """Writes the model of the best epoch so far."""
+        save_model(self.model, self._job, os.path.join(self._job.run, runs.BEST))
+
+    def save_checkpoint(self) -> None:
+        """Writes what `--resume` goes on from."""
+        with files.replacing(os.path.join(self._job.run, runs.CHECKPOINT)) as temporary:
+            self.model.save_weights(temporary, overwrite=True)
+
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the step."""
         self.model.optimizer.learning_rate = self._job.resolved.learning_rate_at(self._step)
@@ -64,13 +73,13 @@ class Recorder(keras.callbacks.Callback):
         # which rounds the trained weights at every evaluation.
         if self._job.resolved.ema_momentum is not None:
             variables = self.model.trainable_variables
-            self._raw = [keras.ops.convert_to_numpy(variable) for variable in variables]
+            self._raw = [np.array(variable) for variable in variables]
             self.model.optimizer.finalize_variable_values(variables)
 
     def on_test_end(self, logs: Any = None) -> None:
         """Saves the best model, then puts the trained weights back."""
         if logs and np.isfinite(logs["loss"]) and logs["accuracy"] > self.best:
-            save_model(self.model, self._job, os.path.join(self._job.run, runs.BEST))
+            self.save_best()
         if self._raw is not None:
             for variable, value in zip(self.model.trainable_variables, self._raw):
                 variable.assign(value)
@@ -87,8 +96,7 @@ class Recorder(keras.callbacks.Callback):
         self.history.append(row)
         # The checkpoint last: resuming from it cuts off rows that are ahead of it.
         curves.write_history(os.path.join(self._job.run, runs.HISTORY), self.history)
-        with files.replacing(os.path.join(self._job.run, runs.CHECKPOINT)) as temporary:
-            self.model.save_weights(temporary, overwrite=True)
+        self.save_checkpoint()
         epochs, done = self._job.config.recipe.epochs, epoch + 1 - self._first_epoch
         left = (time.monotonic() - self._start) / done * (epochs - epoch - 1)
         say(

@@ -6,6 +6,12 @@ runs/<name>/model.keras              the trained network, labels inside
             config.json              everything needed to repeat the run
             history.csv, curves.png  one row, one point per epoch
             checkpoint.weights.h5    weights and optimizer, for --resume
+
+A run of --prune, --cluster or --quantization-aware has no best.keras and no
+checkpoint. That of --quantization-aware also has
+
+            quantization.npz         what its int8 file is made of: scales of all
+                                     activations, kernels and biases after folding
 """
 
 import dataclasses
@@ -23,7 +29,7 @@ from mobilenet_tf.recipe import Recipe
 
 MODEL, BEST, LABELS = "model.keras", "best.keras", "labels.txt"
 CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
-CHECKPOINT = "checkpoint.weights.h5"
+CHECKPOINT, QUANTIZATION = "checkpoint.weights.h5", "quantization.npz"
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
 
 
@@ -70,6 +76,11 @@ class TrainConfig:
         seed: of weights, order and augmentation.
         output_dir: the run folder; None for runs/<network>_<data set>.
         tensorboard: write event files too.
+        quantization_aware: fine-tune the run `weights` as its int8 file computes.
+        sparsity: part of the weights of each convolution that becomes 0 while
+            the run `weights` is fine-tuned.
+        clusters: different weights that each convolution keeps while the run
+            `weights` is fine-tuned.
     """
 
     network: NetworkConfig
@@ -80,6 +91,14 @@ class TrainConfig:
     seed: int = 0
     output_dir: str | None = None
     tensorboard: bool = False
+    quantization_aware: bool = False
+    sparsity: float | None = None
+    clusters: int | None = None
+
+    @property
+    def fine_tunes(self) -> bool:
+        """True for the ways of training that need a finished float run."""
+        return self.quantization_aware or self.sparsity is not None or self.clusters is not None
 
 
 def package_versions() -> dict[str, str]:
@@ -149,6 +168,10 @@ def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
                 key: content[key]
                 for key in ("weights", "freeze_backbone", "seed", "output_dir", "tensorboard")
             },
+            # Not in the files of the first releases.
+            quantization_aware=content.get("quantization_aware", False),
+            sparsity=content.get("sparsity"),
+            clusters=content.get("clusters"),
         )
     except FileNotFoundError:
         raise ValueError(

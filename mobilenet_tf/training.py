@@ -58,10 +58,16 @@ def train(config: TrainConfig) -> TrainResult:
         + (", ..." if len(source.class_names) > 8 else "")
     )
     _describe_network(config.network)
-    job = _prepare(config, source, run="")
+    job = prepare(config, source, run="")
     model = compiled_model(job)
     if config.weights:
         _load_weights(model, config)
+    return _fit(start_run(job), model, first_epoch=0)
+
+
+def start_run(job: Job) -> Job:
+    """Makes the folder of a new run and writes its settings there."""
+    config = job.config
     job = dataclasses.replace(job, run=runs.create_run(config))
     resolved = dataclasses.asdict(job.resolved)
     del resolved["recipe"]
@@ -73,7 +79,7 @@ def train(config: TrainConfig) -> TrainResult:
     }
     runs.write_config(job.run, config, details)
     runs.write_labels(os.path.join(job.run, runs.LABELS), job.class_names)
-    return _fit(job, model, first_epoch=0)
+    return job
 
 
 def resume(run: str) -> TrainResult:
@@ -85,13 +91,18 @@ def resume(run: str) -> TrainResult:
     Returns, raises: see `train`.
     """
     config, content = runs.read_config(run)
+    if config.fine_tunes:
+        raise ValueError(
+            "a run of --quantization-aware, --prune or --cluster cannot go on; start it again "
+            f"with --weights {config.weights}. Received: {run}"
+        )
     source = datasets.open_source(config.data)
     if list(source.class_names) != content.get("class_names"):
         raise ValueError(
             "a run must go on with the classes it began with; restore the data set. "
             f"Received: {len(source.class_names)} classes in {config.data.dataset}"
         )
-    job = _prepare(config, source, run)
+    job = prepare(config, source, run)
     model = compiled_model(job)
     checkpoint = os.path.join(run, runs.CHECKPOINT)
     if not os.path.isfile(checkpoint):
@@ -135,7 +146,14 @@ def _describe_network(network: NetworkConfig) -> None:
     )
 
 
-def _prepare(config: TrainConfig, source: datasets.Source, run: str) -> Job:
+def prepare(config: TrainConfig, source: datasets.Source, run: str) -> Job:
+    """Reads the images and works out the recipe.
+
+    Args:
+        config: with an image size.
+        source: its data set.
+        run: its folder; "" where there is none yet.
+    """
     assert config.network.image_size is not None
     train_split = source.read_train(config.network.image_size)
     validation = source.read_validation(config.network.image_size)
@@ -165,31 +183,11 @@ def _load_weights(model: keras.Model, config: TrainConfig) -> None:
 
 
 def _fit(job: Job, model: keras.Model, first_epoch: int) -> TrainResult:
-    config, classes = job.config, len(job.class_names)
-    recipe = config.recipe
     record = Recorder(job, first_epoch)
-    callbacks: list[keras.callbacks.Callback] = [record, keras.callbacks.TerminateOnNaN()]
-    if config.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(os.path.join(job.run, "tensorboard")))
-    batches = pipeline.training_batches(
-        job.train, classes, recipe.batch_size, recipe.augmentation, config.seed, first_epoch
-    )
-    validation = pipeline.evaluation_batches(job.validation, classes, recipe.batch_size)
-    say(f"training in {job.run}: {recipe.epochs} x {job.resolved.steps_per_epoch} steps")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout is for results.
-            model.fit(
-                batches,
-                steps_per_epoch=job.resolved.steps_per_epoch,
-                epochs=recipe.epochs,
-                initial_epoch=first_epoch,
-                validation_data=validation,
-                callbacks=callbacks,
-                shuffle=False,  # The batches are shuffled already.
-                verbose=1 if sys.stderr.isatty() else 0,
-            )
+        fit(job, model, [record], first_epoch)
     except KeyboardInterrupt:
-        _draw(job, record)
+        draw_curves(job, record)
         raise WorkError(
             f"interrupted; to go on: python train.py --resume {job.run}. "
             f"Received: Ctrl-C after {len(record.history)} whole epochs"
@@ -197,15 +195,43 @@ def _fit(job: Job, model: keras.Model, first_epoch: int) -> TrainResult:
     return _finish(job, model, record)
 
 
-def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
-    epochs = job.config.recipe.epochs
-    if len(record.history) < epochs:
-        raise WorkError(
-            "the loss must stay finite; use a lower --learning-rate. "
-            f"Received: a loss that is not a number in epoch {len(record.history) + 1} of {epochs}"
+def fit(
+    job: Job, model: keras.Model, callbacks: list[keras.callbacks.Callback], first_epoch: int = 0
+) -> None:
+    """Trains a compiled model on a job's data, for as long as its recipe says.
+
+    Args:
+        job: with a run folder.
+        model: float32 images in 0..255 to probabilities.
+        callbacks: beside those that every training has.
+        first_epoch: where to start.
+    """
+    config, recipe, classes = job.config, job.config.recipe, len(job.class_names)
+    callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
+    if config.tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(os.path.join(job.run, "tensorboard")))
+    batches = pipeline.training_batches(
+        job.train, classes, recipe.batch_size, recipe.augmentation, config.seed, first_epoch
+    )
+    validation = pipeline.evaluation_batches(job.validation, classes, recipe.batch_size)
+    say(f"training in {job.run}: {recipe.epochs} x {job.resolved.steps_per_epoch} steps")
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results.
+        model.fit(
+            batches,
+            steps_per_epoch=job.resolved.steps_per_epoch,
+            epochs=recipe.epochs,
+            initial_epoch=first_epoch,
+            validation_data=validation,
+            callbacks=callbacks,
+            shuffle=False,  # The batches are shuffled already.
+            verbose=1 if sys.stderr.isatty() else 0,
         )
+
+
+def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
+    check_finished(job, record)
     save_model(model, job, os.path.join(job.run, runs.MODEL))
-    _draw(job, record)
+    draw_curves(job, record)
     best = max(record.history, key=lambda row: row["val_accuracy"])
     return TrainResult(
         run=job.run,
@@ -215,7 +241,18 @@ def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
     )
 
 
-def _draw(job: Job, record: Recorder) -> None:
+def check_finished(job: Job, record: Recorder) -> None:
+    """Raises `WorkError` where the loss stopped being a number."""
+    epochs = job.config.recipe.epochs
+    if len(record.history) < epochs:
+        raise WorkError(
+            "the loss must stay finite; use a lower --learning-rate. "
+            f"Received: a loss that is not a number in epoch {len(record.history) + 1} of {epochs}"
+        )
+
+
+def draw_curves(job: Job, record: Recorder) -> None:
+    """Draws the epochs so far, if there are any."""
     if record.history:
         path = os.path.join(job.run, runs.CURVES)
         curves.plot_history(record.history, os.path.basename(os.path.normpath(job.run)), path)

@@ -6,15 +6,18 @@ keras.applications' files to ours.
 """
 
 import dataclasses
+import io
 import json
 import os
 import re
 import zipfile
+from collections.abc import Iterator
 from typing import Any
 
 import h5py
 import numpy as np
 
+from mobilenet_tf import files
 from mobilenet_tf.engine import keras
 
 WeightsByLayer = dict[str, list[np.ndarray]]
@@ -137,8 +140,7 @@ def weights_by_layer(model: keras.Model) -> WeightsByLayer:
 def _read(path: str, model: keras.Model) -> WeightsByLayer:
     if path.endswith(".keras"):
         with zipfile.ZipFile(path) as archive:
-            config = json.loads(archive.read("config.json"))
-            layers = [(x["class_name"], x["config"]["name"]) for x in config["config"]["layers"]]
+            layers = _layers_of(archive)
             with archive.open("model.weights.h5") as stream, h5py.File(stream, "r") as file:
                 return _read_numbered(file, layers)
     with h5py.File(path, "r") as file:
@@ -162,11 +164,23 @@ def _decoded(names: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
+def _layers_of(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
+    """Class and name of each layer of a .keras file."""
+    config = json.loads(archive.read("config.json"))
+    return [(x["class_name"], x["config"]["name"]) for x in config["config"]["layers"]]
+
+
 def _read_numbered(file: Any, layers: list[tuple[str, str]]) -> WeightsByLayer:
+    return {
+        layer_name: [np.asarray(variables[str(i)]) for i in range(len(variables))]
+        for layer_name, variables in _numbered_groups(file, layers)
+    }
+
+
+def _numbered_groups(file: Any, layers: list[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
     """Keras 3's layout: groups named by class and counted in layer order."""
     groups = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
     counts: dict[str, int] = {}
-    weights = {}
     for class_name, layer_name in layers:
         kind = _snake_case(class_name)
         count = counts.get(kind, 0)
@@ -175,8 +189,7 @@ def _read_numbered(file: Any, layers: list[tuple[str, str]]) -> WeightsByLayer:
         # Files that are saved by name rather than by class exist as well.
         variables = groups.get(f"{key}/vars", groups.get(f"{layer_name}/vars"))
         if variables is not None and len(variables):
-            weights[layer_name] = [np.asarray(variables[str(i)]) for i in range(len(variables))]
-    return weights
+            yield layer_name, variables
 
 
 def _snake_case(class_name: str) -> str:
@@ -184,3 +197,34 @@ def _snake_case(class_name: str) -> str:
     name = re.sub(r"\W+", "", class_name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def rewrite_weights(template: str, path: str, weights: WeightsByLayer) -> None:
+    """Copies a Keras 3 .keras file with other weights in some of its layers.
+
+    tf_keras cannot write a file that Keras 3 reads; this needs neither.
+
+    Args:
+        template: an existing .keras file.
+        path: of the new one; replaced if it exists.
+        weights: all arrays of each layer that changes, in their old shapes.
+    """
+    with (
+        zipfile.ZipFile(template) as source,
+        files.replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w") as target,
+    ):
+        for entry in source.infolist():
+            content = source.read(entry)
+            if entry.filename == "model.weights.h5":
+                content = _with_weights(content, _layers_of(source), weights)
+            target.writestr(entry, content)
+
+
+def _with_weights(content: bytes, layers: list[tuple[str, str]], weights: WeightsByLayer) -> bytes:
+    stream = io.BytesIO(content)
+    with h5py.File(stream, "r+") as file:
+        for layer_name, variables in _numbered_groups(file, layers):
+            for i, array in enumerate(weights.get(layer_name, ())):
+                variables[str(i)][...] = array
+    return stream.getvalue()

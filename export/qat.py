@@ -1,0 +1,162 @@
+"""Quantization-aware training: from a finished float run to one made for int8.
+
+Runs on tf_keras, which tfmot needs: TF_USE_LEGACY_KERAS=1.
+"""
+
+import dataclasses
+import os
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from export import quantization_file
+from export.folding import foldings, integer_form, unfold
+from export.graph import Graph
+from export.keras_graph import from_keras
+from export.qat_model import QuantizationAwareModel, quantization_aware
+from export.quantizer import quantize_graph
+from export.recipes import RECIPES
+from export.writer import write_tflite
+from mobilenet_tf import fine_tuning, runs, training, weights
+from mobilenet_tf.data import pipeline
+from mobilenet_tf.data.store import Split, balanced_indices
+from mobilenet_tf.engine import keras
+from mobilenet_tf.job import Job
+from mobilenet_tf.progress import progress, say
+from mobilenet_tf.runtime import TFLiteModel
+
+_CALIBRATION_IMAGES = 256
+_RANGE_BATCHES = 4  # That tell how far calibration cuts off a batch's extremes.
+_MOVING_PART = 2 / 3  # Of the steps; then ranges stand still and weights get used to them.
+
+
+@dataclasses.dataclass(frozen=True)
+class QuantizationAwareResult:
+    """What a run came to, on the whole validation split.
+
+    Attributes:
+        run: its folder.
+        val_accuracy: of the trained model as it rounds, 0..1.
+        file_accuracy: of its int8 file.
+        agreement: part of the images that both put in the same class.
+        partitions: pieces of the file that XNNPACK runs.
+    """
+
+    run: str
+    val_accuracy: float
+    file_accuracy: float
+    agreement: float
+    partitions: int
+
+
+def train(config: runs.TrainConfig) -> QuantizationAwareResult:
+    """Fine-tunes a float run as its int8 file will compute.
+
+    Args:
+        config: of `fine_tuning.config_from`.
+
+    Returns:
+        A `QuantizationAwareResult`.
+
+    Raises:
+        ValueError, OSError: a run or data set that cannot be used; nothing is
+            written.
+        WorkError: the training failed or was interrupted.
+    """
+    opened = fine_tuning.open_run(config)
+    aware = _calibrated_model(opened.job, from_keras(opened.network))
+    job = training.start_run(opened.job)
+    steps = config.recipe.epochs * job.resolved.steps_per_epoch
+    fine_tuning.fit(job, aware.model, [_Ranges(aware.rate, steps)])
+    aware.freeze()
+    save(job.run, opened.base, opened.network, aware)
+    return _verify(job, aware)
+
+
+def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareModel) -> None:
+    """Writes model.keras and quantization.npz.
+
+    Args:
+        run: an existing folder.
+        base: the .keras file, of Keras 3, with the weights before training.
+        network: with the same weights.
+        aware: trained and frozen.
+    """
+    graph, quantization = aware.trained()
+    quantization_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization)
+    biases = {node.name: node.numbers()[1] for node in graph.nodes if node.weighted}
+    changes = unfold(from_keras(network), aware.trained_kernels(), biases)
+    path = os.path.join(run, runs.MODEL)
+    weights.rewrite_weights(base, path, _layer_weights(network, changes))
+
+
+def _calibrated_model(job: Job, raw: Graph) -> QuantizationAwareModel:
+    indices = balanced_indices(job.train.labels, _CALIBRATION_IMAGES, job.config.seed)
+    images = job.train.images.fetch(indices)
+    found = quantize_graph(integer_form(raw), images, 8, job.config.seed)
+    recipe, classes = job.config.recipe, len(job.class_names)
+    batches = pipeline.training_batches(
+        job.train, classes, recipe.batch_size, recipe.augmentation, job.config.seed
+    )
+    seen = [np.asarray(images) for images, _ in batches.take(_RANGE_BATCHES)]
+    return quantization_aware(found.graph, found.quantization, foldings(raw), seen)
+
+
+class _Ranges(keras.callbacks.Callback):
+    """Moves ranges over a twentieth of the run at a time, then keeps them."""
+
+    def __init__(self, rate: tf.Variable, steps: int) -> None:
+        super().__init__()
+        self._rate, self._steps, self._step = rate, steps, 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Sets the rate of the step."""
+        moving = self._step < _MOVING_PART * self._steps
+        self._rate.assign(1.0 / min(100.0, max(5.0, self._steps / 20)) if moving else 0.0)
+        self._step += 1
+
+
+def _layer_weights(network: keras.Model, changes: weights.WeightsByLayer) -> weights.WeightsByLayer:
+    """All arrays of the layers that change; see `folding.unfold`."""
+    found = {}
+    for name, change in changes.items():
+        layer = network.get_layer(name)
+        arrays = layer.get_weights()
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        if not is_norm:
+            arrays[0] = change[0].reshape(arrays[0].shape)  # A dense kernel has two axes.
+        if is_norm or layer.use_bias:  # A convolution before BatchNorm has no bias.
+            arrays[1] = arrays[1] + change[-1]
+        found[name] = arrays
+    return found
+
+
+def _verify(job: Job, aware: QuantizationAwareModel) -> QuantizationAwareResult:
+    graph, quantization = aware.trained()
+    classes = len(job.class_names)
+    batches = pipeline.evaluation_batches(job.validation, classes, job.config.recipe.batch_size)
+    said = np.argmax(aware.model.predict(batches, verbose=0), axis=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.tflite")
+        with open(path, "wb") as file:
+            file.write(write_tflite(graph, RECIPES["int8"], quantization, ""))
+        model = TFLiteModel(path)
+        found = _classes(model, job.validation)
+        partitions = model.op_counts().get("DELEGATE", 0)
+    labels = job.validation.labels
+    say(f"checked the int8 file on {len(labels):,d} images")
+    return QuantizationAwareResult(
+        run=job.run,
+        val_accuracy=float(np.mean(said == labels)),
+        file_accuracy=float(np.mean(found == labels)),
+        agreement=float(np.mean(said == found)),
+        partitions=partitions,
+    )
+
+
+def _classes(model: TFLiteModel, split: Split) -> np.ndarray:
+    found = []
+    for i in progress(range(len(split)), len(split), "checking the int8 file"):
+        found.append(np.argmax(list(model.predict(split.images.fetch(np.array([i]))))[0]))
+    return np.array(found)

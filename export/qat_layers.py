@@ -1,0 +1,232 @@
+"""Layers of tf_keras that compute a graph's nodes, and how tfmot quantizes them.
+
+tfmot knows neither hard-swish nor squeeze-excite, and its transforms look for
+Keras' own layers with BatchNorm between them. Here every node of the export
+form is one layer in tfmot's wrapper, so that training rounds exactly where the
+file does. tfmot works with tf_keras only: set TF_USE_LEGACY_KERAS=1.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_model_optimization as tfmot
+
+from export.compute import compute
+from export.folding import Folding
+from export.graph import Node
+from export.integers import compute_integers, stored_as
+from export.scales import TensorScale
+from mobilenet_tf.engine import keras
+
+QuantizeConfig: Any = tfmot.quantization.keras.QuantizeConfig
+LastValueQuantizer: Any = tfmot.quantization.keras.quantizers.LastValueQuantizer
+MovingAverageQuantizer: Any = tfmot.quantization.keras.quantizers.MovingAverageQuantizer
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrozenNode:
+    """A node after training.
+
+    Attributes:
+        node: with trained numbers.
+        inputs: scales of its inputs.
+        output: its own.
+    """
+
+    node: Node
+    inputs: tuple[TensorScale, ...]
+    output: TensorScale
+
+
+class NodeLayer(keras.layers.Layer):
+    """Computes one node, with a kernel and a bias that can be trained.
+
+    They have the sizes of the network before folding, where learning rates
+    mean what they meant in the first training: a split hard-swish alone makes
+    kernels 36 times smaller.
+
+    Args:
+        node: of a graph in the export form.
+        folding: of its kernel and bias; None where it has none.
+
+    Attributes:
+        frozen: None while training; then what it computes in integers.
+    """
+
+    def __init__(self, node: Node, folding: Folding | None = None) -> None:
+        super().__init__(name=node.name)
+        self._node, self._folding = node, folding
+        self.frozen: FrozenNode | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Starts at the node's own numbers."""
+        if self._folding is not None:
+            factor = self._folding.kernel_factor
+            # A channel that BatchNorm has switched off stays off.
+            flat = self._node.kernel_by_channel / np.where(factor == 0.0, 1.0, factor)
+            # tfmot takes four axes, of which the last has the channels.
+            kernel = flat.reshape(*flat.shape[:2], -1, flat.shape[-1])
+            self.kernel = self._add("kernel", kernel)
+            self.moved_bias = self._add("moved_bias", np.zeros_like(factor))
+        super().build(input_shape)
+
+    def _add(self, name: str, value: np.ndarray) -> tf.Variable:
+        initial = keras.initializers.Constant(value.astype(np.float32))
+        return self.add_weight(name, shape=value.shape, initializer=initial, trainable=True)
+
+    @tf.autograph.experimental.do_not_convert  # It only costs time here and below.
+    def call(self, inputs: Any, training: bool | None = None) -> tf.Tensor:
+        """See `compute.compute`; once frozen, `integers.compute_integers`."""
+        del training  # tfmot's wrapper passes it to what AutoGraph leaves alone.
+        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        if self.frozen is not None:
+            stored = [stored_as(x, scale) for x, scale in zip(inputs, self.frozen.inputs)]
+            return compute_integers(self.frozen.node, stored, self.frozen.output).real
+        node = self._node
+        if self._folding is not None:
+            node = dataclasses.replace(
+                node,
+                kernel=self._folded_kernel(self.kernel, self._folding),
+                bias=self._folded_bias(self._folding),
+            )
+        return compute(node, inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """(batch, *the node's)."""
+        return (None, *self._node.shape)
+
+    def _folded_kernel(self, kernel: Any, folding: Folding) -> tf.Tensor:
+        folded = kernel * folding.kernel_factor.astype(np.float32)
+        return tf.reshape(folded, self._node.numbers()[0].shape)
+
+    def _folded_bias(self, folding: Folding) -> tf.Tensor:
+        moved = self.moved_bias * folding.bias_factor.astype(np.float32)
+        return self._node.numbers()[1].astype(np.float32) + moved
+
+    def trained_node(self, kernel: np.ndarray) -> Node:
+        """The node as trained.
+
+        Args:
+            kernel: float32, what `kernel` was before tfmot put rounded values
+                in its place.
+        """
+        assert self._folding is not None
+        return dataclasses.replace(
+            self._node,
+            kernel=self._folded_kernel(kernel, self._folding).numpy(),
+            bias=self._folded_bias(self._folding).numpy(),
+        )
+
+
+class CurrentRangeQuantizer(LastValueQuantizer):
+    """Rounds a kernel to -127..127 of its channel's greatest value, as the file does.
+
+    `LastValueQuantizer` evaluates with the range of the last training step,
+    which the update after that step has changed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(num_bits=8, per_axis=True, symmetric=True, narrow_range=True)
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> tf.Tensor:
+        """See `tfmot.quantization.keras.quantizers.Quantizer`."""
+        return super().__call__(inputs, True, weights, **kwargs)
+
+
+@dataclasses.dataclass(frozen=True)
+class RangeStart:
+    """Where an activation's range begins.
+
+    Attributes:
+        scale: from calibration.
+        clipped: parts of the least and greatest value of a batch that the
+            scale's range covers; below 1 where calibration cuts outliers off.
+    """
+
+    scale: TensorScale
+    clipped: tuple[float, float]
+
+
+class CalibratedQuantizer(MovingAverageQuantizer):
+    """Rounds an activation to a range that begins calibrated and follows the training.
+
+    `MovingAverageQuantizer` begins at -6..6, moves by a thousandth per step,
+    which a short run never gets over, and never cuts outliers off.
+
+    Args:
+        start: of the range.
+        rate: part of the way to a batch's range that a training step moves,
+            shared by all quantizers; 0 keeps the ranges as they are.
+    """
+
+    def __init__(self, start: RangeStart, rate: tf.Variable) -> None:
+        super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
+        self._start, self._rate = start, rate
+
+    def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, tf.Variable]:
+        """See `tfmot.quantization.keras.quantizers.Quantizer`."""
+        weights = super().build(tensor_shape, name, layer)
+        set_range(weights, self._start.scale)
+        return weights
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> tf.Tensor:
+        """See `tfmot.quantization.keras.quantizers.Quantizer`."""
+        low, high = weights["min_var"], weights["max_var"]
+        if training:
+            low_part, high_part = self._start.clipped
+            least = tf.minimum(tf.reduce_min(inputs), 0.0) * low_part
+            greatest = tf.maximum(tf.reduce_max(inputs), 0.0) * high_part
+            low = low.assign_add(self._rate * (least - low))
+            high = high.assign_add(self._rate * (greatest - high))
+        return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
+
+
+def set_range(weights: dict[str, tf.Variable], scale: TensorScale) -> None:
+    """Makes a quantizer's range that of a scale, exactly."""
+    low, high = scale.real_range
+    weights["min_var"].assign(low)
+    weights["max_var"].assign(high)
+
+
+class NodeConfig(QuantizeConfig):
+    """What tfmot rounds of a `NodeLayer`.
+
+    Args:
+        output: quantizer of its output.
+    """
+
+    def __init__(self, output: CalibratedQuantizer) -> None:
+        self._output = output
+
+    def get_weights_and_quantizers(self, layer: NodeLayer) -> list:
+        """The kernel, where there is one."""
+        return [(layer.kernel, CurrentRangeQuantizer())] if hasattr(layer, "kernel") else []
+
+    def get_activations_and_quantizers(self, layer: NodeLayer) -> list:
+        """None: the activation is part of the node, and its output is rounded once."""
+        return []
+
+    def set_quantize_weights(self, layer: NodeLayer, quantize_weights: list) -> None:
+        """Puts the rounded kernel in place."""
+        if quantize_weights:
+            layer.kernel = quantize_weights[0]
+
+    def set_quantize_activations(self, layer: NodeLayer, quantize_activations: list) -> None:
+        """Nothing to put in place."""
+        del quantize_activations  # AutoGraph cannot read a function of a docstring only.
+
+    def get_output_quantizers(self, layer: NodeLayer) -> list:
+        """The output's."""
+        return [self._output]
+
+    def get_config(self) -> dict[str, Any]:
+        """Refused: see Raises.
+
+        Raises:
+            NotImplementedError: these models are saved as graphs.
+        """
+        raise NotImplementedError("a quantization-aware model is saved as a graph")

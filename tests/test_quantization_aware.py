@@ -1,0 +1,288 @@
+"""Quantization-aware training: what is trained is what the file computes."""
+
+import contextlib
+import io
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from image_files import make_folder
+
+import train as train_cli
+from export import quantization_file
+from export.compute import probabilities
+from export.folding import integer_form
+from export.integers import integer_outputs
+from export.keras_graph import from_keras
+from export.quantizer import quantize_graph
+from export.recipes import RECIPES
+from export.scales import Quantization
+from export.writer import write_tflite
+from mobilenet_tf import runs, specs, training
+from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.engine import keras
+from mobilenet_tf.models import ModelOptions, build_model
+from mobilenet_tf.runtime import TFLiteModel
+
+REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+NETWORKS = {
+    "v1": specs.V1,
+    "v2": specs.V2,
+    "v3_small": specs.V3_SMALL,
+    "v3_large": specs.V3_LARGE,
+    "v3_small_minimalistic": specs.get_spec("v3", "small", True),
+}
+CLASSES = ("blue", "green", "red")
+OPTIONS = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
+COARSE = np.random.default_rng(3).integers(0, 256, (16, 8, 8, 3), np.uint8)
+PICTURES = np.repeat(np.repeat(COARSE, 4, 1), 4, 2)
+
+# Trains on tf_keras, which is chosen when it is imported: in a process of its own.
+TRAINING = """
+import os
+import numpy as np
+from export import qat
+from export.folding import foldings, integer_form
+from export.keras_graph import from_keras
+from export.qat_model import quantization_aware
+from export.quantizer import quantize_graph
+from mobilenet_tf import specs
+from mobilenet_tf.engine import keras
+from mobilenet_tf.models import ModelOptions, build_model
+from mobilenet_tf.weights import load_weights
+
+pictures = np.load("pictures.npy")
+images = pictures.astype(np.float32)
+labels = np.eye(5, dtype=np.float32)[np.arange(len(pictures)) % 5]
+options = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
+networks = {
+    "v1": specs.V1,
+    "v2": specs.V2,
+    "v3_small": specs.V3_SMALL,
+    "v3_large": specs.V3_LARGE,
+    "v3_small_minimalistic": specs.get_spec("v3", "small", True),
+}
+for network, spec in networks.items():
+    model = build_model(spec, options)
+    load_weights(model, f"{network}.keras")
+    raw = from_keras(model)
+    found = quantize_graph(integer_form(raw), pictures, 8, 0)
+    aware = quantization_aware(found.graph, found.quantization, foldings(raw), [images])
+    aware.rate.assign(0.2)
+    adam = keras.optimizers.Adam(1e-3)
+    # Tracing a graph for three steps would take longer than the steps.
+    aware.model.compile(adam, "categorical_crossentropy", run_eagerly=True)
+    fit = aware.model.fit(images, labels, batch_size=len(images), epochs=3, verbose=0)
+    aware.freeze()
+    os.mkdir(network)
+    qat.save(network, f"{network}.keras", model, aware)
+    start = found.quantization.scales
+    _, quantization = aware.trained()
+    np.savez(
+        f"{network}/results.npz",
+        scores=aware.model(images, training=False),
+        losses=fit.history["loss"],
+        moved=sum(scale != start[name] for name, scale in quantization.scales.items()),
+        scales=[(scale.scale, scale.zero_point) for scale in quantization.scales.values()],
+        names=list(quantization.scales),
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(randomize, tmp_path_factory):
+    """Has one run folder per network, trained for a few steps in another process."""
+    pytest.importorskip("tensorflow_model_optimization")
+    path = tmp_path_factory.mktemp("trained")
+    for network, spec in NETWORKS.items():
+        randomize(build_model(spec, OPTIONS)).save(path / f"{network}.keras")
+    np.save(path / "pictures.npy", PICTURES)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING],
+        cwd=path,
+        env=os.environ | {"TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return path
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def run(request, folder):
+    return folder / request.param
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    return np.load(run / "results.npz")
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    """The graph and scales that a conversion reads, and the model as Keras 3 loads it."""
+    path = str(run / runs.MODEL)
+    model = keras.models.load_model(path)
+    found = quantization_file.load_beside(path, from_keras(model))
+    assert found is not None
+    return *found, model
+
+
+@pytest.fixture(scope="module")
+def tflite(run, trained):
+    path = str(run / "x.tflite")
+    with open(path, "wb") as file:
+        file.write(write_tflite(trained[0], RECIPES["int8"], trained[1], ""))
+    return TFLiteModel(path)
+
+
+def test_training_changes_weights_and_ranges(results):
+    losses = results["losses"]
+    assert np.isfinite(losses).all() and abs(losses[-1] - losses[0]) > 1e-3
+    assert results["moved"] > 10
+
+
+def test_file_computes_what_the_trained_model_does(results, tflite):
+    scores = np.stack(list(tflite.predict(PICTURES)))
+    assert np.ptp(scores, axis=0).max() > 1e-3  # Not the same for every picture.
+    np.testing.assert_allclose(scores, results["scores"], atol=1e-5)
+    assert tflite.op_counts()["DELEGATE"] == 1
+
+
+def test_file_has_the_trained_scales(run, results, tflite):
+    found = _tensor_scales(str(run / "x.tflite"))
+    expected = dict(zip(results["names"], results["scales"]))
+    assert found["image"] == (1.0, 0)  # uint8 in the file, int8 in the graph.
+    del expected["image"]
+    checked = [name for name in expected if name in found]
+    assert len(checked) > 0.9 * len(expected)
+    for name in checked:
+        np.testing.assert_array_equal(found[name], expected[name].astype(np.float32))
+
+
+def _tensor_scales(path: str) -> dict[str, tuple[float, float]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    details = Interpreter(path).get_tensor_details()
+    return {detail["name"]: detail["quantization"] for detail in details}
+
+
+def test_the_run_s_keras_model_is_the_same_network_in_float(run, trained):
+    graph, _, model = trained
+    expected = model.predict(PICTURES.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(probabilities(graph, PICTURES), expected, atol=0.02)
+    original = keras.models.load_model(f"{run}.keras")
+    assert [layer.name for layer in model.layers] == [layer.name for layer in original.layers]
+
+
+def test_integer_arithmetic_is_the_file_s(trained, tmp_path):
+    """Also of a post-training file, with other scales."""
+    model = trained[2]
+    found = quantize_graph(integer_form(from_keras(model)), PICTURES[:8], 8, 0)
+    path = str(tmp_path / "x.tflite")
+    with open(path, "wb") as file:
+        file.write(write_tflite(found.graph, RECIPES["int8"], found.quantization, ""))
+    scores = np.stack(list(TFLiteModel(path).predict(PICTURES)))
+    integers = integer_outputs(found.graph, found.quantization, PICTURES)
+    np.testing.assert_allclose(integers, scores, atol=1e-5)
+
+
+def test_numbers_of_another_model_are_refused(folder, tmp_path):
+    model = keras.models.load_model(folder / "v1.keras")  # Not trained further.
+    graph = integer_form(from_keras(keras.models.load_model(folder / "v1" / runs.MODEL)))
+    quantization_file.save(str(tmp_path / runs.QUANTIZATION), graph, Quantization())
+    with pytest.raises(ValueError, match="its own model.keras"):
+        quantization_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
+    (tmp_path / runs.QUANTIZATION).write_bytes(b"not an archive")
+    with pytest.raises(ValueError, match="as train.py wrote it"):
+        quantization_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
+    assert quantization_file.load_beside(str(tmp_path / "best.keras"), from_keras(model)) is None
+
+
+@pytest.fixture(scope="module")
+def float_run(tmp_path_factory, randomize):
+    """A finished run, as train.py leaves it, without the training."""
+    data = make_folder(tmp_path_factory.mktemp("data"), dict.fromkeys(CLASSES, 10))
+    folder = tmp_path_factory.mktemp("run")
+    network = runs.NetworkConfig("v1", alpha=0.25, image_size=32)
+    runs.write_config(
+        str(folder),
+        runs.TrainConfig(network, DataConfig(data)),
+        {"class_names": list(CLASSES)},
+    )
+    options = ModelOptions((32, 32, 3), alpha=0.25, classes=len(CLASSES))
+    randomize(build_model(specs.V1, options)).save(folder / runs.MODEL)
+    runs.embed_labels(str(folder / runs.MODEL), CLASSES)
+    return str(folder)
+
+
+def _fine_tune(float_run: str, output: pathlib.Path, *options: str) -> str:
+    command = [sys.executable, "train.py", "--weights", float_run, "--output-dir", str(output)]
+    few = ["--epochs", "2", "--batch-size", "8", "--learning-rate", "0.001"]
+    done = subprocess.run(
+        [*command, *few, *options],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+def test_command_makes_a_run_like_every_other(float_run, tmp_path):
+    output = tmp_path / "aware"
+    printed = _fine_tune(float_run, output, "--quantization-aware")
+    assert "the same class for 100.00 %" in printed and "partitions: 1" in printed
+    assert sorted(os.listdir(output)) == sorted(
+        [runs.MODEL, runs.QUANTIZATION, runs.LABELS, runs.CONFIG, runs.HISTORY, runs.CURVES]
+    )
+    config, _ = runs.read_config(str(output))
+    assert config.quantization_aware and config.network.alpha == 0.25
+    assert runs.labels_of(str(output / runs.MODEL)) == list(CLASSES)
+    model = keras.models.load_model(output / runs.MODEL)
+    assert quantization_file.load_beside(str(output / runs.MODEL), from_keras(model))
+    with pytest.raises(ValueError, match="cannot go on"):
+        training.resume(str(output))
+
+
+def test_pruned_kernels_have_zeros(float_run, tmp_path):
+    _fine_tune(float_run, tmp_path / "pruned", "--prune", "0.5")
+    kernels = _kernels(tmp_path / "pruned" / runs.MODEL)
+    for kernel in kernels:
+        assert np.mean(kernel == 0) == pytest.approx(0.5, abs=0.02)
+
+
+def test_clustered_kernels_have_few_values(float_run, tmp_path):
+    _fine_tune(float_run, tmp_path / "clustered", "--cluster", "8")
+    kernels = _kernels(tmp_path / "clustered" / runs.MODEL)
+    assert max(len(np.unique(kernel)) for kernel in kernels) <= 8
+
+
+def _kernels(path: pathlib.Path) -> list[np.ndarray]:
+    model = keras.models.load_model(path)
+    found = [layer.get_weights()[0] for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert len(found) == 15  # The stem, 13 pointwise ones and the classifier (arXiv:1704.04861).
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--quantization-aware needs --weights"),
+        (["--weights", "x", "--version", "v1", "--alpha", "0.5"], "leave out --version, --alpha"),
+        (["--weights", "x", "--dataset", "shapes"], "leave out --dataset"),
+        (["--weights", "x", "--prune", "0.5"], "one of --quantization-aware, --prune, --cluster"),
+        (["--weights", "x", "--resume"], "--resume takes its settings from the run"),
+    ],
+)
+def test_wrong_combinations_are_one_line(arguments, message):
+    errors = io.StringIO()
+    with contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as stopped:
+        train_cli.main(["--quantization-aware", *arguments])
+    assert stopped.value.code == 2
+    assert message in errors.getvalue() and len(errors.getvalue().splitlines()) == 1
