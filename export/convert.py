@@ -7,8 +7,14 @@ import numpy as np
 from export.form import HardSwish, export_form
 from export.graph import Graph
 from export.keras_graph import from_keras
-from export.quantizer import Chosen, Quantized, choose_scales, quantize_graph
-from export.recipes import Recipe
+from export.quantizer import (
+    Chosen,
+    Quantized,
+    choose_form_and_scales,
+    choose_scales,
+    quantize_graph,
+)
+from export.recipes import RECIPES, Recipe
 from export.scales import Quantization
 from export.writer import write_tflite
 from mobilenet_tf import files
@@ -98,8 +104,17 @@ def prepare(
     if recipe.activation_bits is not None:
         if calibration is None or not len(calibration):
             raise ValueError(f"{recipe.name} needs calibration images. Received: none")
-        chosen = choose_scales(graph, calibration, recipe.activation_bits, seed)
+        if recipe.activation_bits == 8:
+            chosen = choose_form_and_scales(graph, calibration, seed)
+        else:
+            chosen = choose_scales(graph, calibration, recipe.activation_bits, seed)
     return Prepared(model.name, recipe, graph, chosen)
+
+
+def write_trained(name: str, graph: Graph, quantization: Quantization) -> bytes:
+    """The int8 file of quantization-aware training: exactly its weights and ranges."""
+    description = f"{name}, int8, quantization-aware, mobilenet_tf"
+    return write_tflite(graph, RECIPES["int8"], quantization, description)
 
 
 def write_file(content: bytes, recipe: Recipe, path: str) -> None:

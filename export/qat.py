@@ -15,7 +15,7 @@ from export.folding import foldings, integer_form, unfold
 from export.graph import Graph
 from export.keras_graph import from_keras
 from export.qat_model import QuantizationAwareModel, quantization_aware
-from export.quantizer import quantize_graph
+from export.quantizer import choose_scales, quantize_graph
 from export.recipes import RECIPES
 from export.writer import write_tflite
 from mobilenet_tf import fine_tuning, runs, training, weights
@@ -94,7 +94,7 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
 def _calibrated_model(job: Job, raw: Graph) -> QuantizationAwareModel:
     indices = balanced_indices(job.train.labels, _CALIBRATION_IMAGES, job.config.seed)
     images = job.train.images.fetch(indices)
-    found = quantize_graph(integer_form(raw), images, 8, job.config.seed)
+    found = quantize_graph(choose_scales(integer_form(raw), images, 8, job.config.seed))
     recipe, classes = job.config.recipe, len(job.class_names)
     batches = pipeline.training_batches(
         job.train, classes, recipe.batch_size, recipe.augmentation, job.config.seed

@@ -73,26 +73,38 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
 
     Returns:
         A `Chosen`: of one estimator for all activations and the best one for
-        each, with channels equalized or not, what diverges least on the
-        held-out quarter of the images.
+        each, what diverges least on the held-out quarter of the images.
 
     Raises:
         ValueError: fewer than 2 images, or activations that are not finite.
     """
-    if len(images) < 2:
-        raise ValueError(f"calibration needs 2 images or more. Received: {len(images)}")
+    fitting, held_out = _divide(images)
     graph = round_shift(graph) if bits == 8 else graph
-    held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
-    fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
+    return _choose(graph, probabilities(graph, held_out), fitting, held_out, bits, seed)
+
+
+def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chosen:
+    """As `choose_scales` for 8 bits, with channels equalized where that diverges less."""
+    fitting, held_out = _divide(images)
+    graph = round_shift(graph)
+    # Both against the network as it is: the equalized one clips a little differently.
     expected = probabilities(graph, held_out)
-    chosen = _choose(graph, expected, fitting, held_out, bits, seed)
-    equalized = equalize(graph, fitting) if bits == 8 else graph
+    chosen = _choose(graph, expected, fitting, held_out, 8, seed)
+    equalized = equalize(graph, fitting)
     if equalized is graph:
         return chosen
-    other = dataclasses.replace(
-        _choose(equalized, expected, fitting, held_out, bits, seed), equalized=True
-    )
+    other = _choose(equalized, expected, fitting, held_out, 8, seed)
+    other = dataclasses.replace(other, equalized=True)
     return min(chosen, other, key=lambda choice: choice.divergences[choice.estimator])
+
+
+def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Images that set ranges, and those that compare the results."""
+    if len(images) < 2:
+        raise ValueError(f"calibration needs 2 images or more. Received: {len(images)}")
+    held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
+    fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
+    return (fitting if len(images) >= _HELD_OUT else images[:-1]), held_out
 
 
 def _choose(

@@ -10,11 +10,14 @@ import numpy as np
 
 from export import bundle
 from export import convert as conversion
-from export import mixed, packaging, report, stock
+from export import mixed, packaging, quantization_file, report, stock
+from export.graph import Graph
 from export.judge import Judge, check_classes
+from export.keras_graph import from_keras
 from export.layer_costs import layer_costs
 from export.metadata import add_metadata
 from export.recipes import RECIPES
+from export.scales import Quantization
 from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
@@ -106,12 +109,17 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     if source is not None:
         check_classes(model, source)
     judge = None if source is None else Judge(model, source)
+    trained = _trained(model, settings)
     calibration = None
-    if settings.recipe.needs_calibration:
+    if settings.recipe.needs_calibration and trained is None:
         assert source is not None
         calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
     say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
-    content, choices = _make(model, calibration, settings, judge)
+    if trained is not None:
+        say("with the weights and ranges of quantization-aware training")
+        content, choices = conversion.write_trained(session.name, *trained), None
+    else:
+        content, choices = _make(model, calibration, settings, judge)
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
@@ -133,6 +141,14 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
         rest = session.name, judge.split, scores, settings.seed, settings.overwrite
         packaging.bundle_file(settings.bundle, content_report, *rest)
     return content_report
+
+
+def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantization] | None:
+    """What quantization-aware training found, where that is what is asked for."""
+    recipe = settings.recipe
+    if recipe.stock or recipe.activation_bits != 8 or settings.keep_float:
+        return None
+    return quantization_file.load_beside(model.path, from_keras(model.model))
 
 
 def _make(

@@ -17,7 +17,7 @@ from export.compute import probabilities
 from export.folding import integer_form
 from export.integers import integer_outputs
 from export.keras_graph import from_keras
-from export.quantizer import quantize_graph
+from export.quantizer import choose_scales, quantize_graph
 from export.recipes import RECIPES
 from export.scales import Quantization
 from export.writer import write_tflite
@@ -48,7 +48,7 @@ from export import qat
 from export.folding import foldings, integer_form
 from export.keras_graph import from_keras
 from export.qat_model import quantization_aware
-from export.quantizer import quantize_graph
+from export.quantizer import choose_scales, quantize_graph
 from mobilenet_tf import specs
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
@@ -69,7 +69,7 @@ for network, spec in networks.items():
     model = build_model(spec, options)
     load_weights(model, f"{network}.keras")
     raw = from_keras(model)
-    found = quantize_graph(integer_form(raw), pictures, 8, 0)
+    found = quantize_graph(choose_scales(integer_form(raw), pictures, 8, 0))
     aware = quantization_aware(found.graph, found.quantization, foldings(raw), [images])
     aware.rate.assign(0.2)
     adam = keras.optimizers.Adam(1e-3)
@@ -182,7 +182,7 @@ def test_the_run_s_keras_model_is_the_same_network_in_float(run, trained):
 def test_integer_arithmetic_is_the_file_s(trained, tmp_path):
     """Also of a post-training file, with other scales."""
     model = trained[2]
-    found = quantize_graph(integer_form(from_keras(model)), PICTURES[:8], 8, 0)
+    found = quantize_graph(choose_scales(integer_form(from_keras(model)), PICTURES[:8], 8, 0))
     path = str(tmp_path / "x.tflite")
     with open(path, "wb") as file:
         file.write(write_tflite(found.graph, RECIPES["int8"], found.quantization, ""))
