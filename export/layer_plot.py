@@ -79,7 +79,13 @@ def _draw(costs: "Sequence[LayerCost]") -> "Figure":
             (i, heights[i, 0]),
             xytext=(place, 1.04),
             textcoords=panel.get_xaxis_transform(),
-            arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.6, "shrinkA": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": "0.5",
+                "linewidth": 0.6,
+                "relpos": (0, 0),  # The line meets the text where it starts.
+                "shrinkA": 0,
+            },
             rotation=35,
             rotation_mode="anchor",
             fontsize=8,

@@ -154,7 +154,7 @@ def _figure(image: dict[str, Any], pixels: np.ndarray) -> str:
     source = f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"
     name = os.path.basename(image["name"])
     answers = "<br>".join(
-        f"{model}: <bdi>{_text(image[key])}</bdi> {100 * image[f'{key}_probability']:.1f} %"
+        f"{model}: <bdi>{_text(image[key])}</bdi> {100 * image[f'{key}_probability']:.1f}&nbsp;%"
         for model, key in (("Keras", "keras"), ("File", "tflite"))
     )
     return (
