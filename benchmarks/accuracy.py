@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe_machine
 from export import evaluation
 from export.judge import check_classes
 from mobilenet_tf import cli, files, runs
 from mobilenet_tf.classifier import Classifier, load_classifier
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import Split
+from mobilenet_tf.machine import describe_machine
 
 _NAMED_CLASSES = 30  # More class names do not fit along the picture's sides.
 

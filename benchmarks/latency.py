@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import Sequence
 
-from benchmarks.machine import describe_machine
 from benchmarks.report import (
     check_json_path,
     format_machine,
@@ -32,6 +31,7 @@ from benchmarks.stats import (
 )
 from benchmarks.worker import Loaded, Round, Worker
 from mobilenet_tf import cli
+from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import progress
 
 __all__ = [

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.latency import LatencySettings, format_machine, measure, noise_warnings
-from benchmarks.machine import describe_machine
 from export.recipes import RECIPES
 from mobilenet_tf import cli, files, layout
 from mobilenet_tf.complexity import complexity
+from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import progress
 from mobilenet_tf.specs import Spec
 

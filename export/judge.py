@@ -35,7 +35,7 @@ class Judge:
         """Both models' outputs; the Keras model's are computed once."""
         expected = self._expected
         scores = evaluation.split_scores(TFLiteClassifier(path), self.split, "the .tflite")
-        return report.Scores(self.split.labels, expected, scores)
+        return report.Scores(self.split.labels, expected, scores, self.split.names)
 
 
 def check_classes(classifier: Classifier, source: datasets.Source) -> None:

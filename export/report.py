@@ -4,16 +4,24 @@ import dataclasses
 import datetime
 import hashlib
 import resource
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from export.evaluation import agreement, top_k_accuracy
+from export.evaluation import agreement, confusion_matrix, top_k_accuracy
 from export.inspection.facts import inspect_file
+from export.layer_costs import layer_costs
+from export.layer_plot import in_order
 from export.quantizer import Chosen, Quantized
 from export.recipes import Recipe
 from mobilenet_tf import runs
 from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.machine import describe_machine
+
+_WORST_IMAGES = 12
+_LEAST_DIFFERENCE = 0.001  # Of probabilities, to speak of it.
+_LAYER_IMAGES = 8  # That layers are measured on: one batch, for a picture and not a ranking.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +31,13 @@ class Scores:
     Attributes:
         labels: int64 (images,).
         keras, tflite: float32 (images, classes).
+        names: of the images: paths or numbers.
     """
 
     labels: np.ndarray
     keras: np.ndarray
     tflite: np.ndarray
+    names: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,10 +83,13 @@ def make_report(
 
     Returns:
         {"file", "sha256", "model", "quantize", "hard_swish", "date",
-        "seconds", "peak_memory_bytes", "versions", "class_names", "facts":
-        see `facts.FileFacts`, "calibration", "data", "evaluation":
+        "seconds", "peak_memory_bytes", "versions", "machine", "class_names",
+        "facts": see `facts.FileFacts`, "calibration", "data", "evaluation":
         {"images", "keras_top1", "tflite_top1", "agreement",
-        "max_difference"} or None}; accuracies are 0..1.
+        "max_difference", "per_class": see `per_class`, and see
+        `worst_images`} or None, "layers": {"images", "costs": see
+        `layer_costs.LayerCost`, in network order} or None}; accuracies are
+        0..1.
     """
     with open(converted.path, "rb") as file:
         digest = hashlib.sha256(file.read()).hexdigest()
@@ -90,11 +103,13 @@ def make_report(
         "seconds": round(converted.seconds, 1),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         "versions": runs.package_versions(),
+        "machine": describe_machine(),
         "class_names": class_names,
         "facts": dataclasses.asdict(inspect_file(converted.path)),
         "calibration": _calibration(converted),
         "data": None if data is None else dataclasses.asdict(data),
-        "evaluation": None if scores is None else evaluate(scores),
+        "evaluation": None if scores is None else _evaluation(scores, class_names),
+        "layers": None if converted.choices is None else _layers(converted.choices.chosen),
     }
 
 
@@ -128,26 +143,92 @@ def evaluate(scores: Scores) -> dict[str, Any]:
     }
 
 
+def _evaluation(scores: Scores, class_names: list[str]) -> dict[str, Any]:
+    classes = {"per_class": per_class(scores, class_names)}
+    return evaluate(scores) | classes | worst_images(scores, class_names)
+
+
+def per_class(scores: Scores, class_names: list[str]) -> list[dict[str, Any]]:
+    """Top-1 accuracy of both models on each class.
+
+    Args:
+        scores: of all evaluation images.
+        class_names: in the order of the outputs.
+
+    Returns:
+        A dict for each class: {"class", "images", "keras", "tflite"};
+        accuracies are 0..1, None for classes without images.
+    """
+    counts = np.bincount(scores.labels, minlength=len(class_names)).tolist()
+    keras, tflite = (
+        np.diagonal(confusion_matrix(both, scores.labels)).tolist()
+        for both in (scores.keras, scores.tflite)
+    )
+    return [
+        {
+            "class": name,
+            "images": count,
+            "keras": right / count if count else None,
+            "tflite": right_int / count if count else None,
+        }
+        for name, count, right, right_int in zip(class_names, counts, keras, tflite)
+    ]
+
+
+def worst_images(scores: Scores, class_names: list[str]) -> dict[str, Any]:
+    """Chooses the images that the conversion hurt most.
+
+    Args:
+        scores: of all evaluation images.
+        class_names: in the order of the outputs.
+
+    Returns:
+        {"lost", "gained": how many images the Keras model alone, the .tflite
+        alone has right, "worst_images"}: up to 12 of those lost, first those
+        whose label lost most probability; where none is lost, those in which
+        any probability changed most, by 0.001 or more. Each is a dict:
+        {"index", "name", "label", "keras", "keras_probability", "tflite",
+        "tflite_probability"}, with both models' answers.
+    """
+    labels, rows = scores.labels, np.arange(len(scores.labels))
+    answers, new_answers = scores.keras.argmax(1), scores.tflite.argmax(1)
+    right, new_right = answers == labels, new_answers == labels
+    lost = np.flatnonzero(right & ~new_right)
+    if len(lost):
+        candidates, harm = lost, (scores.keras - scores.tflite)[lost, labels[lost]]
+    else:
+        difference = np.abs(scores.keras - scores.tflite).max(1)
+        candidates = rows[difference >= _LEAST_DIFFERENCE]
+        harm = difference[candidates]
+    worst = candidates[np.argsort(-harm, kind="stable")][:_WORST_IMAGES].tolist()
+    images = [
+        {
+            "index": i,
+            "name": str(scores.names[i]),
+            "label": class_names[labels[i]],
+            "keras": class_names[answers[i]],
+            "keras_probability": float(scores.keras[i, answers[i]]),
+            "tflite": class_names[new_answers[i]],
+            "tflite_probability": float(scores.tflite[i, new_answers[i]]),
+        }
+        for i in worst
+    ]
+    gained = int(np.sum(new_right & ~right))
+    return {"lost": len(lost), "gained": gained, "worst_images": images}
+
+
+def _layers(chosen: Chosen) -> dict[str, Any]:
+    spread = np.linspace(0, len(chosen.held_out) - 1, _LAYER_IMAGES)
+    images = chosen.held_out[np.unique(spread.astype(int))]
+    costs = layer_costs(chosen.graph, chosen.quantization, images)
+    rows = in_order(costs, [node.name for node in chosen.graph.nodes])
+    return {"images": len(images), "costs": [dataclasses.asdict(cost) for cost in rows]}
+
+
 def format_report(content: dict[str, Any]) -> str:
     """The report as lines for people."""
-    facts, evaluation = content["facts"], content["evaluation"]
-    (image,), (probabilities,) = facts["inputs"], facts["outputs"]
-    census = ", ".join(f"{name} {count}" for name, count in facts["op_census"].items())
-    lines = [
-        f"file: {content['file']}",
-        f"size: {facts['size_bytes'] / 1e6:.3f} MB ({facts['size_bytes']:,d} bytes)",
-        f"input: {image['dtype']} {list(image['shape'])}, raw RGB 0..255",
-        f"output: {probabilities['dtype']} {list(probabilities['shape'])}, probabilities",
-        f"operations: {census}",
-        f"XNNPACK partitions: {facts['partitions']['count']}",
-    ]
-    calibration = content["calibration"]
-    if calibration and "estimator" in calibration:
-        lines.append(
-            f"calibration: {calibration['images']} images, ranges by {calibration['estimator']}"
-        )
-        if calibration["float_layers"]:
-            lines.append(f"in float: {', '.join(calibration['float_layers'])}")
+    lines = [f"{label}: {text}" for label, text in file_rows(content)]
+    evaluation = content["evaluation"]
     if evaluation is None:
         lines.append("accuracy: not measured, for want of a data set (--dataset)")
         return "\n".join(lines)
@@ -158,3 +239,25 @@ def format_report(content: dict[str, Any]) -> str:
         f"agreement with Keras: {100 * evaluation['agreement']:.2f} % of images",
     ]
     return "\n".join(lines)
+
+
+def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the file is: (label, text), for lines or a table."""
+    facts = content["facts"]
+    (image,), (probabilities,) = facts["inputs"], facts["outputs"]
+    census = ", ".join(f"{name} {count}" for name, count in facts["op_census"].items())
+    rows = [
+        ("file", content["file"]),
+        ("size", f"{facts['size_bytes'] / 1e6:.3f} MB ({facts['size_bytes']:,d} bytes)"),
+        ("input", f"{image['dtype']} {list(image['shape'])}, raw RGB 0..255"),
+        ("output", f"{probabilities['dtype']} {list(probabilities['shape'])}, probabilities"),
+        ("operations", census),
+        ("XNNPACK partitions", str(facts["partitions"]["count"])),
+    ]
+    calibration = content["calibration"]
+    if calibration and "estimator" in calibration:
+        text = f"{calibration['images']} images, ranges by {calibration['estimator']}"
+        rows.append(("calibration", text))
+        if calibration["float_layers"]:
+            rows.append(("in float", ", ".join(calibration["float_layers"])))
+    return rows

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export import layer_plot
 from export.recipes import RECIPES
 from mobilenet_tf import cli, files
 from mobilenet_tf.data import datasets
@@ -36,54 +37,6 @@ def format_costs(costs: "list[LayerCost]", most: int) -> str:
         rest = sum(cost.divergence_nats for cost in costs[most:])
         lines.append(f"and {len(costs) - most} more, {rest:.6f} nats together (--most)")
     return "\n".join(lines)
-
-
-def plot_costs(costs: "list[LayerCost]", order: list[str], title: str, path: str) -> None:
-    """Draws every layer's cost in the order of the network, the dearest named.
-
-    Args:
-        costs: from `layer_costs`.
-        order: names in the order of the network.
-        title: above the picture.
-        path: of the .png; replaced if it exists.
-    """
-    import matplotlib  # Slow to import; --help does without.
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    position = {name: i for i, name in enumerate(order)}
-    placed = sorted(costs, key=lambda cost: position[cost.name])
-    figure, panel = pyplot.subplots(figsize=(12, 5), layout="constrained")
-    for part, color in (("divergence_nats", "C0"), ("kernel_divergence_nats", "C1")):
-        label = "kernel and output rounded" if part == "divergence_nats" else "kernel alone"
-        heights = [max(getattr(cost, part), 1e-9) for cost in placed]
-        panel.bar(range(len(placed)), heights, color=color, label=label, width=0.8)
-    panel.set_yscale("log")
-    floor = np.percentile([max(cost.divergence_nats, 1e-8) for cost in placed], 5) / 3
-    panel.set_ylim(bottom=floor)
-    dearest = {cost.name for cost in costs[:8]}
-    for i, cost in enumerate(placed):
-        if cost.name in dearest:
-            panel.annotate(
-                cost.name,
-                (i, cost.divergence_nats),
-                rotation=60,
-                ha="left",
-                va="bottom",
-                fontsize=7,
-                xytext=(0, 2),
-                textcoords="offset points",
-            )
-    panel.set_title(title, fontsize=10)
-    panel.set_xlabel("layer, from input to output")
-    panel.set_ylabel("divergence from float (nats)")
-    panel.margins(x=0.01, y=0.35)
-    panel.grid(axis="y", alpha=0.3)
-    panel.legend(frameon=False, fontsize=8)
-    with files.replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
 
 
 def choose_for_measuring(
@@ -168,7 +121,8 @@ def main(argv: list[str] | None = None) -> int:
     costs = layer_costs(chosen.graph, chosen.quantization, images)
     print(format_costs(costs, args.most))
     title = f"{job.name}: what quantizing each layer alone costs, {len(images)} images"
-    plot_costs(costs, [node.name for node in chosen.graph.nodes], title, plot)
+    order = [node.name for node in chosen.graph.nodes]
+    layer_plot.save_costs(layer_plot.in_order(costs, order), title, plot)
     if args.json:
         rows: list[dict[str, Any]] = [dataclasses.asdict(cost) for cost in costs]
         files.write_json(args.json, {"model": job.model_path, "images": len(images), "rows": rows})

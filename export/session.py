@@ -11,6 +11,7 @@ import numpy as np
 from export import bundle
 from export import convert as conversion
 from export import mixed, packaging, quantization_file, report, stock
+from export.acceptance import accept
 from export.graph import Graph
 from export.judge import Judge, check_classes
 from export.keras_graph import from_keras
@@ -21,7 +22,7 @@ from export.scales import Quantization
 from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
-from mobilenet_tf.cli import UsageError, WorkError
+from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
@@ -136,7 +137,8 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     )
     scores = None if judge is None else judge.scores(written)
     content_report = report.make_report(converted, model.class_names, session.data, scores)
-    content_report = _accept(content_report, settings, written)
+    split = None if judge is None else judge.split
+    content_report = accept(content_report, settings, written, split)
     if settings.bundle is not None and judge is not None and scores is not None:
         rest = session.name, judge.split, scores, settings.seed, settings.overwrite
         packaging.bundle_file(settings.bundle, content_report, *rest)
@@ -200,7 +202,7 @@ def draw_images(source: datasets.Source, model: Classifier, count: int, seed: in
 
 def _check(session: Session, settings: Settings) -> None:
     rejected = [f"{settings.output}.rejected"] if settings.budget != Budget() else []
-    for path in (settings.output, settings.report_path, *rejected):
+    for path in (settings.output, settings.report_path, settings.page_path, *rejected):
         files.refuse_existing(path, settings.overwrite)
     if settings.bundle is not None:
         bundle.check_target(settings.bundle, settings.overwrite)
@@ -214,23 +216,3 @@ def _check(session: Session, settings: Settings) -> None:
             f"{' and '.join(needs)} needs images; name the training data with --dataset. "
             f"Received: {session.model_path}, which is in no run folder"
         )
-
-
-def _accept(content: dict[str, Any], settings: Settings, written: str) -> dict[str, Any]:
-    """Puts a file that keeps the budget, and the report, where they belong."""
-    evaluated = content["evaluation"]
-    complaint = None if evaluated is None else settings.budget.complaint(evaluated)
-    if complaint is not None:
-        rejected_report = f"{os.path.splitext(settings.output)[0]}.rejected.json"
-        files.write_json(rejected_report, content)
-        print(report.format_report(content))
-        raise WorkError(
-            f"the file must keep the budget on all {evaluated['images']:,d} evaluation images; "
-            f"see docs/quantization.md for what to try. Received: {complaint}; it is kept as "
-            f"{written}"
-        )
-    if written != settings.output:
-        os.replace(written, settings.output)
-        content = content | {"file": settings.output}
-    files.write_json(settings.report_path, content)
-    return content

@@ -39,7 +39,8 @@ class Settings:
 
     Attributes:
         recipe: from `export.recipes`.
-        output: path of the .tflite; its report is written as .json beside it.
+        output: path of the .tflite; its report is written beside it, as .json
+            and .html.
         hard_swish: one of `recipes.HARD_SWISH_FORMS`.
         calibration_samples: training images for recipes that calibrate.
         seed: of their choice.
@@ -69,3 +70,8 @@ class Settings:
     def report_path(self) -> str:
         """Of the report about an accepted file."""
         return f"{os.path.splitext(self.output)[0]}.json"
+
+    @property
+    def page_path(self) -> str:
+        """Of the same report as a page."""
+        return f"{os.path.splitext(self.output)[0]}.html"

@@ -100,6 +100,13 @@ def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
     assert report["calibration"]["images"] == 12 and report["calibration"]["seed"] == 0
     assert sum(report["calibration"]["estimators"].values()) > 30  # V1 has 33 nodes.
     assert report["evaluation"]["images"] == 6  # A fifth of 3 x 10.
+    assert [entry["images"] for entry in report["evaluation"]["per_class"]] == [2, 2, 2]
+    assert report["layers"]["images"] == 3  # Every fourth of 12 sets no range.
+    assert report["layers"]["costs"][0]["op"] == "input" and len(report["layers"]["costs"]) > 30
+    with open(f"{output[:-7]}.html", encoding="utf-8") as file:
+        text = file.read()
+    dearest = max(report["layers"]["costs"], key=lambda cost: cost["divergence_nats"])
+    assert report["sha256"] in text and dearest["name"] in text and run not in text
     model = keras.models.load_model(os.path.join(run, runs.MODEL))
     assert model.count_params() > 0
     assert convert_tflite.main(arguments) == 1

@@ -9,8 +9,9 @@ import re
 
 import pytest
 
-from benchmarks import latency, machine, report
+from benchmarks import latency, report
 from benchmarks.latency import LatencyResult, LatencySettings, LatencyStats
+from mobilenet_tf import machine
 
 QUIET = {"cores": 4, "load_average": [0.5, 0.5, 0.5], "governor": "performance"}
 
