@@ -44,14 +44,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--min-agreement",
-        type=cli.fraction,
+        type=cli.share,
         metavar="PART",
-        help="fail where fewer images get the Keras model's answer, such as 0.95",
+        help="fail where fewer images get the Keras model's answer, from 0 to 1, such as 0.95",
     )
     parser.add_argument(
         "--keep-float",
         metavar="auto|LAYER,...",
-        default="",
         help="layers that compute in float; auto: the fewest that keep --max-drop",
     )
     parser.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
@@ -100,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
         seed=args.seed,
         overwrite=args.overwrite,
         budget=Budget(args.max_drop, args.min_agreement),
-        keep_float=tuple(name for name in args.keep_float.split(",") if name),
+        keep_float=tuple(name for name in (args.keep_float or "").split(",") if name),
         bundle=args.bundle,
     )
     print(report.format_report(session.convert(job, settings)))

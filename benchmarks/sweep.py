@@ -228,6 +228,9 @@ def main(argv: list[str] | None = None) -> int:
     csv_path, png_path, json_path = (f"{args.output}.{kind}" for kind in ("csv", "png", "json"))
     for path in (csv_path, png_path, json_path):
         files.refuse_existing(path, args.overwrite)
+    folder = os.path.dirname(os.path.abspath(args.output))
+    if not os.path.isdir(folder):  # Not after an hour of measuring.
+        raise ValueError(f"the folder of --output must exist. Received: {args.output}")
     settings = LatencySettings(
         num_threads=args.num_threads, num_runs=args.num_runs, rounds=args.rounds
     )

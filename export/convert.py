@@ -52,6 +52,15 @@ class Prepared:
     graph: Graph
     chosen: Chosen | None
 
+    def check_layers(self, names: frozenset[str]) -> None:
+        """Raises `ValueError` for names that the graph does not have."""
+        unknown = sorted(names - {node.name for node in self.graph.nodes[1:]})
+        if unknown:
+            raise ValueError(
+                "layers to keep in float must be layers of the model; see python -m "
+                f"export.sensitivity. Received: {', '.join(unknown)}"
+            )
+
     def convert(self, float_layers: frozenset[str] = frozenset()) -> Conversion:
         """Corrects biases and writes the file.
 
@@ -59,14 +68,9 @@ class Prepared:
             float_layers: names of nodes that compute in float.
 
         Raises:
-            ValueError: a name that the graph does not have.
+            ValueError: see `check_layers`.
         """
-        unknown = sorted(float_layers - {node.name for node in self.graph.nodes[1:]})
-        if unknown:
-            raise ValueError(
-                "layers to keep in float must be layers of the model; see python -m "
-                f"export.sensitivity. Received: {', '.join(unknown)}"
-            )
+        self.check_layers(float_layers)
         description = f"{self.name}, {self.recipe.name}, mobilenet_tf"
         if self.chosen is None:
             content = write_tflite(self.graph, self.recipe, Quantization(), description)

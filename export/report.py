@@ -241,6 +241,12 @@ def format_report(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _partitions(partitions: dict[str, Any]) -> str:
+    """How many, and what XNNPACK leaves to slower kernels; the bytes' QUANTIZE is always there."""
+    left = [f"{name} {count}" for name, count in partitions["outside"].items()]
+    return f"{partitions['count']}" + (f"; outside them {', '.join(left)}" if left else "")
+
+
 def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
     """What the file is: (label, text), for lines or a table."""
     facts = content["facts"]
@@ -252,12 +258,15 @@ def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", f"{image['dtype']} {list(image['shape'])}, raw RGB 0..255"),
         ("output", f"{probabilities['dtype']} {list(probabilities['shape'])}, probabilities"),
         ("operations", census),
-        ("XNNPACK partitions", str(facts["partitions"]["count"])),
+        ("XNNPACK partitions", _partitions(facts["partitions"])),
     ]
     calibration = content["calibration"]
-    if calibration and "estimator" in calibration:
-        text = f"{calibration['images']} images, ranges by {calibration['estimator']}"
+    if calibration:
+        text = f"{calibration['images']} images"
+        if "estimator" in calibration:
+            text += f", ranges by {calibration['estimator']}"
+            text += ", channels equalized" if calibration["channels_equalized"] else ""
         rows.append(("calibration", text))
-        if calibration["float_layers"]:
+        if calibration.get("float_layers"):
             rows.append(("in float", ", ".join(calibration["float_layers"])))
     return rows

@@ -107,6 +107,11 @@ def fraction(text: str) -> float:
     return _number(text, float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
 
 
+def share(text: str) -> float:
+    """Option type: a number from 0 to 1."""
+    return _number(text, float, "a number from 0 to 1", lambda value: 0 <= value <= 1)
+
+
 def image_size(text: str) -> int:
     """Option type: a side in pixels that the networks accept."""
     least, most = layout.MIN_IMAGE_SIZE, 4096

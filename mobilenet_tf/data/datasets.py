@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import folder, tfds_source
 from mobilenet_tf.data.store import Split
 from mobilenet_tf.layout import MIN_IMAGE_SIZE
@@ -60,19 +61,20 @@ def open_source(config: DataConfig) -> Source:
     """Opens a data set without reading its images.
 
     Raises:
+        UsageError: options for the other kind of data set.
         ValueError: no such data set, or one that cannot train a classifier.
         NotADirectoryError: `val_dataset` is no folder.
         ConnectionError: a TFDS data set that cannot be downloaded.
     """
     if os.path.isdir(config.dataset):
         if config.train_split or config.val_split:
-            raise ValueError(
+            raise UsageError(
                 "splits are for TFDS data sets; use --val-dataset or --val-fraction. "
                 f"Received: a folder, {config.dataset}"
             )
         return FolderSource(config)
     if config.val_dataset:
-        raise ValueError(
+        raise UsageError(
             "--val-dataset is for folders; use --val-split with TFDS data sets. "
             f"Received: --dataset {config.dataset}"
         )
