@@ -24,6 +24,7 @@ MODEL, ARRAY, PIXELS, TENSORS = "model.tflite", "images.npy", "images.rgb", "ima
 TIMEOUT_S = 120.0  # A MediaPipe task that failed can block its process for ever.
 _SECONDS_PER_IMAGE = 1.0  # Added to it; far more than any client needs.
 _NO_CHROMIUM = 3  # Exit code of web/scores.mjs.
+_NO_SCORES = "it printed no scores"
 _MOST_LETTERS = 200  # Of a program's complaint.
 
 
@@ -81,7 +82,7 @@ def run(command: Sequence[str], timeout_s: float = TIMEOUT_S) -> subprocess.Comp
         raise ClientFailed(f"not done after {timeout_s:.0f} s") from None
 
 
-def answer(client: Client, folder: str, images: int) -> dict[str, Any]:
+def answer(client: Client, folder: str, images: int) -> Any:
     """Classifies the images of a folder.
 
     Args:
@@ -90,8 +91,8 @@ def answer(client: Client, folder: str, images: int) -> dict[str, Any]:
         images: how many there are; the time allowed grows with them.
 
     Returns:
-        What the program printed: "scores", rows of probabilities, and what
-        else it says of itself.
+        What the program printed: an object with "scores" and what else it
+        says of itself.
 
     Raises:
         NotAvailable: the client cannot be run on this computer.
@@ -107,7 +108,31 @@ def answer(client: Client, folder: str, images: int) -> dict[str, Any]:
         # Engines write lines of their own before it.
         return json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise ClientFailed("it printed no scores") from None
+        raise ClientFailed(_NO_SCORES) from None
+
+
+def scores_of(said: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The scores in an answer.
+
+    Args:
+        said: from `answer`.
+        shape: that they must have, (images, classes).
+
+    Returns:
+        float32 of that shape, finite.
+
+    Raises:
+        ClientFailed: there are no such scores in it.
+    """
+    try:
+        scores = np.array(said["scores"], np.float32)
+    except (KeyError, TypeError, ValueError):
+        raise ClientFailed(_NO_SCORES) from None
+    if scores.shape != shape:
+        raise ClientFailed(f"scores of shape {scores.shape}, not {shape}")
+    if not np.isfinite(scores).all():
+        raise ClientFailed("scores that are no finite numbers")
+    return scores
 
 
 def environment_python(name: str) -> str:

@@ -100,9 +100,7 @@ def compare(
 def _result(client: Client, folder: str, expected: np.ndarray, labels: np.ndarray) -> Result:
     try:
         said = client_runs.answer(client, folder, len(labels))
-        scores = np.asarray(said["scores"], np.float32)
-        if scores.shape != expected.shape:
-            raise ClientFailed(f"scores of shape {scores.shape}, not {expected.shape}")
+        scores = client_runs.scores_of(said, expected.shape)
     except NotAvailable as error:
         return Result(client.name, problem=f"{_NOT_RUN}: {error}")
     except ClientFailed as error:

@@ -2,6 +2,7 @@
 
 LiteRT's two Python interfaces and a C program run wherever the tests do. MediaPipe and
 the old tflite-runtime need environments of their own: `make test-clients` makes them.
+The browser needs Chromium and the packages in web/; without them its tests are skipped.
 """
 
 import os
@@ -25,6 +26,8 @@ NETWORKS = (specs.V1, specs.V2, specs.V3_SMALL, specs.V3_LARGE)
 RECIPE_NAMES = ("none", "int8")
 LABELS = ("Gänseblümchen", "日本 桜", "🌷", "two words", "a", "b", "c", "d", "e", "f")
 SIZE = 32
+BROWSERS = (client_runs.TASKS_VISION, client_runs.LITERT_JS)
+MADE_BY_MAKE = (client_runs.MEDIAPIPE, client_runs.OLD_RUNTIME)
 
 
 def _pictures(count: int, seed: int) -> np.ndarray:
@@ -101,7 +104,7 @@ def _answer(client, folder: str) -> dict:
         return client_runs.answer(client, folder, len(IMAGES))
     except client_runs.NotAvailable as error:
         # Where make has named the folder, what is missing there is a failure.
-        is_promised = "MOBILENET_TF_CLIENTS" in os.environ and client != client_runs.C_PROGRAM
+        is_promised = "MOBILENET_TF_CLIENTS" in os.environ and client in MADE_BY_MAKE
         (pytest.fail if is_promised else pytest.skip)(str(error))
 
 
@@ -123,6 +126,12 @@ def test_mediapipe(inputs, expected):
     answer = _answer(client_runs.MEDIAPIPE, inputs)
     assert answer["labels"] == list(LABELS) and answer["head"] == "probabilities"
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("client", BROWSERS, ids=lambda client: client.name)
+def test_browser(client, inputs, expected):
+    np.testing.assert_allclose(_answer(client, inputs)["scores"], expected, atol=1e-5)
 
 
 @pytest.mark.clients
@@ -182,8 +191,7 @@ def test_mediapipes_own_schema_reads_the_metadata(tmp_path):
     packed = tmp_path / "metadata"
     packed.write_bytes(pack_metadata(ModelMetadata(LABELS, "näme", license="MIT", mean=(1.5,))))
     program = client_runs.Client("schema", _schema_command)
-    answer = _answer(program, str(packed))
-    assert answer == [
+    assert _answer(program, str(packed)) == [
         *("näme", "MIT", "1.0.0", True, [1.5], [1.0]),
         *("probabilities", True, "labels.txt", True),
     ]
