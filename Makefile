@@ -3,7 +3,7 @@
 # make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
 # make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
-# make test-clients    the same files in MediaPipe and in the old tflite-runtime
+# make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where it is, in Chromium
 # All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3

@@ -127,14 +127,23 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _data_config(args: argparse.Namespace) -> datasets.DataConfig:
-    if args.dataset:
-        return datasets.DataConfig(dataset=args.dataset, data_dir=args.data_dir)
-    folder = os.path.dirname(args.files[0])
+def data_config(model: str, dataset: str | None, data_dir: str | None) -> datasets.DataConfig:
+    """The data that a model is evaluated on.
+
+    Args:
+        model: path of its file.
+        dataset: to use instead of that of the run it lies in; None for that.
+        data_dir: where TFDS data sets lie.
+
+    Raises:
+        UsageError: the file is in no run folder, and no data set is given.
+        ValueError: the run's settings are damaged.
+    """
+    if dataset:
+        return datasets.DataConfig(dataset=dataset, data_dir=data_dir)
+    folder = os.path.dirname(model)
     if not os.path.isfile(os.path.join(folder, runs.CONFIG)):
-        raise cli.UsageError(
-            "a model outside a run folder needs --dataset. " f"Received: {args.files[0]}"
-        )
+        raise cli.UsageError(f"a model outside a run folder needs --dataset. Received: {model}")
     return runs.read_config(folder)[0].data
 
 
@@ -146,7 +155,7 @@ def main(argv: list[str] | None = None) -> int:
         if path:
             files.refuse_existing(path, args.overwrite)
     classifiers = [load_classifier(path) for path in args.files]
-    source = datasets.open_source(_data_config(args))
+    source = datasets.open_source(data_config(args.files[0], args.dataset, args.data_dir))
     results = evaluate(classifiers, source)
     print(format_table(results))
     last, class_names = results[-1], list(source.class_names)

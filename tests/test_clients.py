@@ -2,21 +2,18 @@
 
 LiteRT's two Python interfaces and a C program run wherever the tests do. MediaPipe and
 the old tflite-runtime need environments of their own: `make test-clients` makes them.
+The browser needs Chromium and the packages in web/; without them its tests are skipped.
 """
 
-import json
 import os
 import pathlib
-import shutil
-import subprocess
 
-import ai_edge_litert
 import numpy as np
 import pytest
 from ai_edge_litert.compiled_model import CompiledModel
-from conftest import REPOSITORY
 from tiny_tflite import tiny_model
 
+from benchmarks import client_runs
 from export.convert import prepare
 from export.metadata import ModelMetadata, add_metadata
 from export.metadata_tables import pack_metadata
@@ -25,12 +22,12 @@ from mobilenet_tf import specs
 from mobilenet_tf.models import ModelOptions, build_model
 from mobilenet_tf.runtime import TFLiteModel
 
-CLIENTS = REPOSITORY / "tests" / "clients"
 NETWORKS = (specs.V1, specs.V2, specs.V3_SMALL, specs.V3_LARGE)
 RECIPE_NAMES = ("none", "int8")
 LABELS = ("Gänseblümchen", "日本 桜", "🌷", "two words", "a", "b", "c", "d", "e", "f")
 SIZE = 32
-TIMEOUT_S = 120  # A MediaPipe task that failed can block its process for ever.
+BROWSERS = (client_runs.TASKS_VISION, client_runs.LITERT_JS)
+MADE_BY_MAKE = (client_runs.MEDIAPIPE, client_runs.OLD_RUNTIME)
 
 
 def _pictures(count: int, seed: int) -> np.ndarray:
@@ -95,70 +92,51 @@ def test_compiled_model(path, expected):
         np.testing.assert_allclose(scores.read(len(LABELS), np.float32), wanted, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def c_client(tmp_path_factory):
-    """Path of the C program, linked with the library that apps link."""
-    gcc = shutil.which("gcc")
-    folder = os.path.dirname(ai_edge_litert.__file__)
-    if gcc is None or not os.path.isfile(os.path.join(folder, "libLiteRt.so")):
-        pytest.skip("the C client needs gcc and the libLiteRt.so of ai-edge-litert for Linux")
-    binary = str(tmp_path_factory.mktemp("client") / "client")
-    link = [f"-L{folder}", "-l:libLiteRt.so", f"-Wl,-rpath,{folder}"]
-    flags = ["-O1", "-Wall", "-Wextra", "-Werror"]
-    command = [gcc, *flags, str(CLIENTS / "client.c"), "-o", binary, *link]
-    subprocess.run(command, check=True, timeout=TIMEOUT_S)
-    return binary
+@pytest.fixture
+def inputs(path, tmp_path):
+    """Folder with the model and the images, as the clients read them."""
+    client_runs.write_inputs(str(tmp_path), path, IMAGES)
+    return str(tmp_path)
 
 
-def test_c_program(c_client, path, expected, tmp_path):
-    dtype = TFLiteModel(path).input.dtype
-    for pixels, wanted in zip(IMAGES[:2], expected):
-        (tmp_path / "input").write_bytes(pixels.astype(dtype).tobytes())
-        command = [c_client, path, str(tmp_path / "input")]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-        assert done.returncode == 0, done.stderr
-        metadata_bytes, *scores = map(float, done.stdout.split())
-        assert metadata_bytes > 0
-        np.testing.assert_allclose(scores, wanted, atol=1e-5)
-
-
-def test_c_program_reports_a_wrong_input(c_client, path, tmp_path):
-    (tmp_path / "input").write_bytes(b"short")
-    command = [c_client, path, str(tmp_path / "input")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert done.returncode == 1 and "error: the input" in done.stderr
-
-
-def _run_client(environment: str, arguments: list[str]) -> subprocess.CompletedProcess:
-    """Runs a program in an environment that `make test-clients` made; skips without it."""
-    given = os.environ.get("MOBILENET_TF_CLIENTS")
-    python = pathlib.Path(given or REPOSITORY / ".venv-clients") / environment / "bin" / "python"
-    if not python.exists():
+def _answer(client, folder: str) -> dict:
+    try:
+        return client_runs.answer(client, folder, len(IMAGES))
+    except client_runs.NotAvailable as error:
         # Where make has named the folder, what is missing there is a failure.
-        (pytest.fail if given else pytest.skip)(f"no {python}; run make test-clients")
-    command = [str(python), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        is_promised = "MOBILENET_TF_CLIENTS" in os.environ and client in MADE_BY_MAKE
+        (pytest.fail if is_promised else pytest.skip)(str(error))
 
 
-def _classify(environment: str, program: str, path: str, tmp_path) -> dict:
-    np.save(tmp_path / "images.npy", IMAGES)
-    arguments = [str(CLIENTS / program), path, str(tmp_path / "images.npy")]
-    done = _run_client(environment, arguments)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def test_c_program(inputs, expected):
+    answer = _answer(client_runs.C_PROGRAM, inputs)
+    assert answer["metadata_bytes"] > 0
+    np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
+
+
+def test_c_program_reports_a_wrong_input(inputs):
+    tensors = pathlib.Path(inputs, client_runs.TENSORS)
+    tensors.write_bytes(tensors.read_bytes() + b"short")
+    with pytest.raises(client_runs.ClientFailed, match="the inputs must be .* whole images"):
+        _answer(client_runs.C_PROGRAM, inputs)
 
 
 @pytest.mark.clients
-def test_mediapipe(path, expected, tmp_path):
-    answer = _classify("mediapipe", "mediapipe_client.py", path, tmp_path)
+def test_mediapipe(inputs, expected):
+    answer = _answer(client_runs.MEDIAPIPE, inputs)
     assert answer["labels"] == list(LABELS) and answer["head"] == "probabilities"
     np.testing.assert_allclose(answer["scores"], expected, atol=1e-5)
 
 
 @pytest.mark.clients
-def test_old_runtime(path, expected, tmp_path):
-    answer = _classify("tflite-runtime", "tflite_runtime_client.py", path, tmp_path)
-    scores = np.array(answer["scores"])
+@pytest.mark.parametrize("client", BROWSERS, ids=lambda client: client.name)
+def test_browser(client, inputs, expected):
+    np.testing.assert_allclose(_answer(client, inputs)["scores"], expected, atol=1e-5)
+
+
+@pytest.mark.clients
+def test_old_runtime(path, inputs, expected):
+    scores = np.array(_answer(client_runs.OLD_RUNTIME, inputs)["scores"])
     if path.endswith("none.tflite"):
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         return
@@ -172,12 +150,11 @@ def test_old_runtime(path, expected, tmp_path):
 
 @pytest.mark.clients
 def test_mediapipe_refuses_a_float_file_without_metadata(tmp_path):
-    (tmp_path / "bare.tflite").write_bytes(tiny_model(3, "float32"))
-    np.save(tmp_path / "images.npy", IMAGES)
-    program = str(CLIENTS / "mediapipe_client.py")
-    arguments = [program, str(tmp_path / "bare.tflite"), str(tmp_path / "images.npy")]
-    done = _run_client("mediapipe", arguments)
-    assert done.returncode != 0 and "NormalizationOptions" in done.stderr
+    bare = tmp_path / "bare.tflite"
+    bare.write_bytes(tiny_model(3, "float32"))
+    client_runs.write_inputs(str(tmp_path), str(bare), IMAGES)
+    with pytest.raises(client_runs.ClientFailed, match="NormalizationOptions"):
+        _answer(client_runs.MEDIAPIPE, str(tmp_path))
 
 
 READ_WITH_MEDIAPIPES_SCHEMA = """
@@ -204,13 +181,17 @@ print(json.dumps([
 """
 
 
+def _schema_command(packed: str) -> list[str]:
+    python = client_runs.environment_python("mediapipe")
+    return [python, "-c", READ_WITH_MEDIAPIPES_SCHEMA, packed]
+
+
 @pytest.mark.clients
 def test_mediapipes_own_schema_reads_the_metadata(tmp_path):
     packed = tmp_path / "metadata"
     packed.write_bytes(pack_metadata(ModelMetadata(LABELS, "näme", license="MIT", mean=(1.5,))))
-    done = _run_client("mediapipe", ["-c", READ_WITH_MEDIAPIPES_SCHEMA, str(packed)])
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [
+    program = client_runs.Client("schema", _schema_command)
+    assert _answer(program, str(packed)) == [
         *("näme", "MIT", "1.0.0", True, [1.5], [1.0]),
         *("probabilities", True, "labels.txt", True),
     ]

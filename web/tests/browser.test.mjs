@@ -1,22 +1,15 @@
 /** Drives the page in Chromium with the bundles named in BUNDLES (folders, separated by ":"). */
 
 import assert from "node:assert/strict";
-import { readFileSync, existsSync, mkdirSync } from "node:fs";
+import { readFileSync, mkdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
-import { chromium } from "playwright-core";
-
+import { findChromium, launchChromium, NO_CHROMIUM } from "../chromium.mjs";
 import { startServer } from "../serve.mjs";
 import * as models from "./models.mjs";
 
-const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-const BROWSER = process.env.CHROMIUM ?? BROWSERS.find((path) => existsSync(path));
 const BUNDLES = (process.env.BUNDLES ?? "").split(":").filter(Boolean);
-const FLAGS = [
-  "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-  "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
 const FAKE_CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"];
 const ENGINES = { mediapipe: "MediaPipe", litert: "LiteRT.js" };
 const PHONE = { width: 390, height: 844 };
@@ -24,13 +17,9 @@ const DESKTOP = { width: 1280, height: 800 };
 const ROUNDING = 0.0005; // Of a percentage with one decimal.
 const TIMEOUT_MS = 60_000;
 
-const skip = !BROWSER
-  ? "no Chromium: install it, or name it with CHROMIUM=PATH"
+const skip = !findChromium()
+  ? NO_CHROMIUM
   : BUNDLES.length === 0 && "no bundle: name one with BUNDLE=DIR";
-
-async function launch(extraFlags = []) {
-  return chromium.launch({ executablePath: BROWSER, args: [...FLAGS, ...extraFlags] });
-}
 
 // A visitor with no history. `requests` collects every address that the page asked for.
 async function open(browser, url, options = {}) {
@@ -82,7 +71,7 @@ function replayTests(folder) {
 
   before(async () => {
     ({ server, url } = await startServer({ bundle: folder }));
-    browser = await launch();
+    browser = await launchChromium();
     ({ page, requests } = await open(browser, url));
   });
   after(async () => {
@@ -146,7 +135,7 @@ describe("the page", { skip }, () => {
 
   before(async () => {
     ({ server, url } = await startServer({ bundle: folder }));
-    browser = await launch();
+    browser = await launchChromium();
   });
   after(async () => {
     await browser?.close();
@@ -269,7 +258,7 @@ describe("the page", { skip }, () => {
   });
 
   test("the camera runs with both engines and stops", async () => {
-    const withCamera = await launch(FAKE_CAMERA);
+    const withCamera = await launchChromium(FAKE_CAMERA);
     const { page } = await open(withCamera, url, { permissions: ["camera"] });
     await page.locator("#camera").click();
     for (const engine of Object.keys(ENGINES)) {

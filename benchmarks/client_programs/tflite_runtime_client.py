@@ -2,11 +2,13 @@
 
     python tflite_runtime_client.py MODEL IMAGES.npy
 
-IMAGES is uint8 (images, height, width, 3), RGB. Prints JSON: scores (images, classes).
+IMAGES is uint8 (images, height, width, 3), RGB. Prints JSON: its version and the
+scores (images, classes).
 """
 
 import json
 import sys
+from importlib import metadata
 
 import numpy as np
 from tflite_runtime.interpreter import Interpreter
@@ -21,7 +23,8 @@ def main() -> None:
         runner(image=pixels[np.newaxis].astype(dtype))["probabilities"][0].tolist()
         for pixels in np.load(sys.argv[2])
     ]
-    print(json.dumps({"scores": scores}))
+    version = f"tflite-runtime {metadata.version('tflite-runtime')}"
+    print(json.dumps({"version": version, "scores": scores}))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-// Classifies one image as a native app does, on the libLiteRt.so that apps link.
+// Classifies images as a native app does, on the libLiteRt.so that apps link.
 //
-//   client MODEL INPUT
+//   client MODEL INPUTS
 //
-// INPUT holds the bytes of the input tensor. Prints the bytes of TFLITE_METADATA,
-// then one probability a line. The wheel has the library but no headers, so the
-// prototypes of the functions used are declared here, as of LiteRT 2.3.
+// INPUTS holds the bytes of the input tensor, image after image. Prints JSON: the size
+// of TFLITE_METADATA in bytes and the scores (images, classes). The wheel has the library
+// but no headers, so the prototypes of the functions used are declared here, as of
+// LiteRT 2.3.
 
 #include <stdint.h>
 #include <stdio.h>
@@ -68,16 +69,17 @@ static void check(Status status, const char *call) {
   }
 }
 
-static void fill(Buffer buffer, const char *path) {
+// Reads the next image into the tensor; returns 0 at the end of the file.
+static int fill(Buffer buffer, FILE *file) {
   size_t size = 0;
   void *address = NULL;
   CHECK(LiteRtGetTensorBufferPackedSize(buffer, &size));
   CHECK(LiteRtLockTensorBuffer(buffer, &address, LOCK_WRITE));
-  FILE *file = fopen(path, "rb");
-  if (!file || fread(address, 1, size, file) != size || fgetc(file) != EOF)
-    fail("the input must be a file of exactly the tensor's bytes");
-  fclose(file);
+  size_t count = fread(address, 1, size, file);
   CHECK(LiteRtUnlockTensorBuffer(buffer));
+  if (ferror(file) || (count != 0 && count != size))
+    fail("the inputs must be a file of whole images, each of exactly the tensor's bytes");
+  return count == size;
 }
 
 static void print_floats(Buffer buffer) {
@@ -85,12 +87,16 @@ static void print_floats(Buffer buffer) {
   void *address = NULL;
   CHECK(LiteRtGetTensorBufferPackedSize(buffer, &size));
   CHECK(LiteRtLockTensorBuffer(buffer, &address, LOCK_READ));
-  for (size_t i = 0; i < size / sizeof(float); ++i) printf("%.9g\n", ((float *)address)[i]);
+  for (size_t i = 0; i < size / sizeof(float); ++i)
+    printf("%s%.9g", i ? ", " : "[", ((float *)address)[i]);
+  printf("]");
   CHECK(LiteRtUnlockTensorBuffer(buffer));
 }
 
 int main(int argc, char **argv) {
-  if (argc != 3) fail("usage: client MODEL INPUT");
+  if (argc != 3) fail("usage: client MODEL INPUTS");
+  FILE *file = fopen(argv[2], "rb");
+  if (!file) fail("the inputs must be a file that can be read");
   Environment environment = NULL;
   Model model = NULL;
   Options options = NULL;
@@ -106,7 +112,6 @@ int main(int argc, char **argv) {
   CHECK(LiteRtCreateEnvironment(0, NULL, &environment));
   CHECK(LiteRtCreateModelFromFile(environment, argv[1], &model));
   CHECK(LiteRtGetModelMetadata(model, "TFLITE_METADATA", &metadata, &metadata_bytes));
-  printf("%zu\n", metadata_bytes);
   CHECK(LiteRtCreateOptions(&options));
   CHECK(LiteRtSetOptionsHardwareAccelerators(options, ACCELERATOR_CPU));
   CHECK(LiteRtCreateCompiledModel(environment, model, options, &compiled));
@@ -121,10 +126,15 @@ int main(int argc, char **argv) {
   CHECK(LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, &needs));
   CHECK(LiteRtCreateManagedTensorBufferFromRequirements(environment, &type, needs, &output));
 
-  fill(input, argv[2]);
-  CHECK(LiteRtRunCompiledModel(compiled, 0, 1, &input, 1, &output));
-  print_floats(output);
+  printf("{\"metadata_bytes\": %zu, \"scores\": [", metadata_bytes);
+  for (int image_count = 0; fill(input, file); ++image_count) {
+    CHECK(LiteRtRunCompiledModel(compiled, 0, 1, &input, 1, &output));
+    if (image_count) printf(", ");
+    print_floats(output);
+  }
+  printf("]}\n");
 
+  fclose(file);
   LiteRtDestroyTensorBuffer(output);
   LiteRtDestroyTensorBuffer(input);
   LiteRtDestroyCompiledModel(compiled);

@@ -2,13 +2,14 @@
 
     python mediapipe_client.py MODEL IMAGES.npy
 
-IMAGES is uint8 (images, height, width, 3), RGB. Prints JSON: the labels in the order
-of the outputs, the scores (images, classes), and the name of the output. A task that
-failed can block the process for ever, so callers set a timeout.
+IMAGES is uint8 (images, height, width, 3), RGB. Prints JSON: MediaPipe's version, the
+labels in the order of the outputs, the scores (images, classes), and the name of the
+output. A task that failed can block the process for ever, so callers set a timeout.
 """
 
 import json
 import sys
+from importlib import metadata
 
 import mediapipe as mp
 import numpy as np
@@ -30,7 +31,8 @@ def main() -> None:
             labels = [category.category_name for category in categories]
             scores.append([category.score for category in categories])
             head = result.head_name
-    print(json.dumps({"labels": labels, "scores": scores, "head": head}))
+    version = f"mediapipe {metadata.version('mediapipe')}"
+    print(json.dumps({"version": version, "labels": labels, "scores": scores, "head": head}))
 
 
 if __name__ == "__main__":
