@@ -18,13 +18,13 @@ import numpy as np
 from benchmarks import client_runs
 from benchmarks.accuracy import data_config
 from benchmarks.client_runs import Client, ClientFailed, NotAvailable
-from benchmarks.machine import describe_machine
 from export import evaluation
 from export.judge import check_classes
 from mobilenet_tf import cli, files
 from mobilenet_tf.classifier import TFLiteClassifier
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import Split, balanced_indices
+from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import progress
 
 _LITERT = f"ai-edge-litert {metadata.version('ai-edge-litert')}"
