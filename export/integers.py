@@ -4,7 +4,8 @@ Fake quantization in float differs from the file by a rounding here and there,
 and each such step of one changes other roundings after it: some layers later
 the two are as far apart as two independent roundings. Here every operation
 rounds as XNNPACK does (its requantization in float32, its fixed-point
-additions), so results are the file's own.
+additions), so that nearly all results are the file's own, bit by bit: of 800
+images of coarse noise through a V3-Small with random weights, all but one.
 """
 
 import dataclasses

@@ -43,7 +43,7 @@ class QuantizationAwareModel:
     rate: tf.Variable
 
     def freeze(self) -> None:
-        """Ends the training: whole scales, and from now on the very integers of the file.
+        """Ends the training: whole scales, and from now on integers, as in the file.
 
         Until then the model rounds in float, which differs from the file's
         integers now and then; see `export.integers`.
