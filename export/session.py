@@ -150,7 +150,13 @@ def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantiz
     recipe = settings.recipe
     if recipe.stock or recipe.activation_bits != 8 or settings.keep_float:
         return None
-    return quantization_file.load_beside(model.path, from_keras(model.model))
+    trained = quantization_file.load_beside(model.path, from_keras(model.model))
+    if trained is not None and settings.hard_swish == "fused":
+        raise UsageError(
+            "a quantization-aware run was trained for --hard-swish split; leave the option out. "
+            "Received: --hard-swish fused"
+        )
+    return trained
 
 
 def _make(
