@@ -26,13 +26,23 @@ if USES_TF_KERAS:
         return x * hard_sigmoid(x)
 
     is_keras_tensor = keras.backend.is_keras_tensor
+    to_numpy = keras.backend.get_value
 else:
     import keras
 
     hard_sigmoid = keras.activations.hard_sigmoid
     hard_swish = keras.activations.hard_swish
     is_keras_tensor = keras.utils.is_keras_tensor
+    to_numpy = keras.ops.convert_to_numpy
 
 layers = keras.layers
 
-__all__ = ["USES_TF_KERAS", "hard_sigmoid", "hard_swish", "is_keras_tensor", "keras", "layers"]
+__all__ = [
+    "USES_TF_KERAS",
+    "hard_sigmoid",
+    "hard_swish",
+    "is_keras_tensor",
+    "keras",
+    "layers",
+    "to_numpy",
+]

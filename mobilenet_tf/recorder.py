@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf import curves, files, runs
-from mobilenet_tf.engine import keras
+from mobilenet_tf.engine import keras, to_numpy
 from mobilenet_tf.job import Job, save_model
 from mobilenet_tf.progress import duration, say
 
@@ -73,7 +73,7 @@ class Recorder(keras.callbacks.Callback):
         # which rounds the trained weights at every evaluation.
         if self._job.resolved.ema_momentum is not None:
             variables = self.model.trainable_variables
-            self._raw = [np.array(variable) for variable in variables]
+            self._raw = [to_numpy(variable) for variable in variables]
             self.model.optimizer.finalize_variable_values(variables)
 
     def on_test_end(self, logs: Any = None) -> None:

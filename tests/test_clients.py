@@ -39,21 +39,13 @@ def _pictures(count: int, seed: int) -> np.ndarray:
 IMAGES = _pictures(6, seed=0)
 
 
-def _normalized(model):
-    """Gives BatchNorm the statistics of pictures, without which all outputs are alike."""
-    for layer in model.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.momentum = 0.0  # The moving statistics become those of one batch.
-    model(_pictures(32, seed=1).astype(np.float32), training=True)
-    return model
-
-
 @pytest.fixture(scope="module", params=NETWORKS, ids=lambda spec: spec.name)
-def model_paths(request, randomize, tmp_path_factory):
+def model_paths(request, randomize, normalize, tmp_path_factory):
     """Paths of a network's float and int8 file, by recipe."""
     shape = (SIZE, SIZE, 3)
     options = ModelOptions(input_shape=shape, alpha=0.25, classes=len(LABELS), last_map=2)
-    model = _normalized(randomize(build_model(request.param, options)))
+    model = randomize(build_model(request.param, options))
+    normalize(model, _pictures(32, seed=1))
     folder = tmp_path_factory.mktemp(request.param.name)
     paths = {}
     for name in RECIPE_NAMES:
