@@ -88,13 +88,16 @@ TRAIN_USAGE = [
     ("--resume somewhere --epochs 3", ["--resume", "--epochs"]),
 ]
 V1 = "--version v1 --alpha 0.25 --image-size 32 --epochs 1 --dataset"
+DATA_USAGE = [
+    (f"{V1} cifar10 --val-dataset pets", ["--val-dataset", "Received"]),
+    (f"{V1} pets --train-split train", ["--val-fraction", "Received"]),
+    (f"{V1} pets --val-split test", ["--val-fraction", "Received"]),
+]
 TRAIN_WORK = [
     (f"{V1} ./missing", ["existing folder", "Received: ./missing"]),
     (f"{V1} no_such_tfds_name", ["TFDS", "Received: no_such_tfds_name"]),
-    (f"{V1} cifar10 --val-dataset pets", ["--val-dataset", "Received"]),
     (f"{V1} pets --val-dataset missing", ["folder", "Received: missing"]),
     (f"{V1} pets --val-dataset uneven/cat", ["at least 2", "Received"]),
-    (f"{V1} pets --train-split train", ["--val-fraction", "Received"]),
     (f"{V1} empty", ["at least 2", "Received: empty"]),
     (f"{V1} lonely", ["at least 2", "Received: lonely with cat"]),
     (f"{V1} uneven", ["at least 2 images", "Received: dog with 1"]),
@@ -133,7 +136,7 @@ def test_wrong_networks(main, line, words, workplace, capfd):
     _assert_refused(main, line, 2, words, workplace, capfd)
 
 
-@pytest.mark.parametrize("line, words", TRAIN_USAGE)
+@pytest.mark.parametrize("line, words", TRAIN_USAGE + DATA_USAGE)
 def test_wrong_usage_of_training(line, words, workplace, capfd):
     _assert_refused(train.main, line, 2, words, workplace, capfd)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from image_files import BAD, make_folder, save
 
+from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import folder as folders
 from mobilenet_tf.data.datasets import DataConfig, FolderSource, default_image_size, open_source
 from mobilenet_tf.data.folder import (
@@ -343,5 +344,5 @@ def test_default_input_size(native, expected):
 
 
 def test_a_folder_takes_no_splits(root):
-    with pytest.raises(ValueError, match="use --val-dataset or --val-fraction"):
+    with pytest.raises(UsageError, match="use --val-dataset or --val-fraction"):
         open_source(DataConfig(dataset=root, train_split="train"))

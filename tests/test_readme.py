@@ -23,7 +23,7 @@ def test_documents_that_are_linked_exist():
 
 def test_commands_in_the_documents_exist():
     texts = [README, *(p.read_text(encoding="utf-8") for p in (ROOT / "docs").glob("*.md"))]
-    modules = {name for text in texts for name in re.findall(r"python -m ([a-z_.]+)", text)}
+    modules = {name for text in texts for name in re.findall(r"python -m ([a-z0-9_.]+)", text)}
     assert modules >= {"benchmarks.latency", "mobilenet_tf.predict"}
     for module in modules:
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
