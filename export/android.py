@@ -24,7 +24,8 @@ def write_project(
     Args:
         target: folder to make; may exist if it is empty.
         bundle: from `android_bundle.read_bundle`.
-        overwrite: whether a project that this function wrote may be replaced.
+        overwrite: whether the bundle in a project that this function wrote may
+            be replaced; everything else of the project stays as it is.
 
     Returns:
         The written files, by path inside `target`, sorted.
@@ -42,9 +43,15 @@ def write_project(
         raise OSError(error.errno, error.strerror, folder) from None
     try:
         project = os.path.join(temporary, name)
-        shutil.copytree(_TEMPLATE, project, ignore=_LEFTOVERS)
-        _copy_bundle(bundle, os.path.join(project, _ASSETS))
-        _swap(project, target, os.path.join(temporary, "replaced"))
+        place = target
+        if os.path.isdir(os.path.join(target, _ASSETS)):  # Edited since, perhaps: keep all else.
+            place = os.path.join(target, _ASSETS)
+            shutil.copytree(place, project, ignore=_of_bundles)
+            _copy_bundle(bundle, project)
+        else:
+            shutil.copytree(_TEMPLATE, project, ignore=_LEFTOVERS)
+            _copy_bundle(bundle, os.path.join(project, _ASSETS))
+        _swap(project, place, os.path.join(temporary, "replaced"))
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return sorted(
@@ -52,6 +59,12 @@ def write_project(
         for parent, _, files in os.walk(target)
         for file in files
     )
+
+
+def _of_bundles(folder: str, names: list[str]) -> set[str]:
+    """What a bundle brings along, among the names of the assets folder."""
+    known = {android_bundle.MODEL, android_bundle.LABELS, android_bundle.GOLDEN, "images"}
+    return known & set(names) if os.path.basename(folder) == "assets" else set()
 
 
 def _check_target(target: str, bundle: str, overwrite: bool) -> None:
@@ -71,7 +84,8 @@ def _check_target(target: str, bundle: str, overwrite: bool) -> None:
         )
     if not os.path.isfile(os.path.join(target, _ASSETS, android_bundle.GOLDEN)):
         raise ValueError(
-            "--overwrite replaces only a project that this command wrote; name another DIR. "
+            "--overwrite replaces the bundle only in a project that this command wrote; name "
+            "another DIR. "
             f"Received: {target}"
         )
 
@@ -110,7 +124,9 @@ def main(argv: list[str] | None = None) -> int:
         "--bundle", metavar="B", required=True, help="folder of a golden bundle; it is only read"
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a project that this command wrote"
+        "--overwrite",
+        action="store_true",
+        help="replace the bundle in a project that this command wrote",
     )
     args = parser.parse_args(argv)
     bundle = android_bundle.read_bundle(args.bundle)
@@ -120,7 +136,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{args.target}: {len(written)} files; model of {width}x{height} {bundle.input_dtype}, "
         f"{bundle.classes} classes, {bundle.images} golden images"
     )
-    print("next: open it in Android Studio; see its README.md")
+    print(f"next: python -m export.check_bundle {args.bundle} replays the bundle; then open the")
+    print("project in Android Studio; see its README.md")
     return 0
 
 

@@ -114,12 +114,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     group.add_argument("--labels", metavar="PATH", help="class names, one a line, in order")
     for name in _TEXTS:
         group.add_argument(f"--{name}", metavar="TEXT")
-    group.add_argument("--mean", type=float, metavar="M", help="float32 input: (pixel - M) / S")
+    group.add_argument(
+        "--mean", type=cli.finite_float, metavar="M", help="float32 input: (pixel - M) / S"
+    )
     group.add_argument("--std", type=cli.positive_float, metavar="S")
     group.add_argument("--output", metavar="PATH", help="where to write (default: FILE itself)")
     group.add_argument("--overwrite", action="store_true", help="replace an existing file")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if (args.mean is None) != (args.std is None):
+        parser.error("--mean and --std go together: pixels become (pixel - M) / S")
+    return args
 
 
 def _changes(args: argparse.Namespace) -> dict[str, Any]:
@@ -141,6 +146,15 @@ def _write(
     output = args.output or args.file
     files.refuse_existing(output, args.overwrite)
     previous = _previous(content)
+    if previous is None:
+        # What it said, of normalization above all, must not be lost without a word.
+        if dtype == "float32" and "mean" not in changes:
+            raise cli.UsageError(
+                "the metadata inside is damaged, and with it what pixels the model wants; name "
+                f"it with --mean and --std, besides --labels. Received: {args.file}"
+            )
+        say("note: the metadata inside is damaged; only what is named now is kept")
+        previous = {}
     if "labels" not in changes and "labels" not in previous:
         raise cli.UsageError("a model without labels needs --labels. Received: none")
     if dtype == "float32" and not {"mean", "std"} & {*changes, *previous}:
@@ -155,12 +169,12 @@ def _write(
     return metadata
 
 
-def _previous(content: bytes) -> dict[str, Any]:
-    """What the model says of itself already; nothing where that is damaged."""
+def _previous(content: bytes) -> dict[str, Any] | None:
+    """What the model says of itself already; None where that is damaged."""
     try:
         metadata = read_metadata(content)
     except ValueError:
-        return {}
+        return None
     fields = {} if metadata is None else vars(metadata)
     return {name: value for name, value in fields.items() if value}
 

@@ -30,7 +30,7 @@ def describe(name: str, recipe: Recipe, class_names: Sequence[str]) -> ModelMeta
         labels=tuple(class_names),
         name=name,
         description=f"Names which of {len(class_names)} classes an image shows. Input: raw RGB in "
-        f"0..255. Output: a probability per class. Stored as {recipe.name}.",
+        f"0..255. Output: a probability per class. Stored as {recipe.file_suffix}.",
         author="made with mobilenet_tf",
     )
 

@@ -97,6 +97,11 @@ def positive_float(text: str) -> float:
     return _number(text, float, "a number above 0", lambda value: value > 0)
 
 
+def finite_float(text: str) -> float:
+    """Option type: a finite number."""
+    return _number(text, float, "a finite number", lambda value: True)
+
+
 def non_negative_float(text: str) -> float:
     """Option type: a finite number of at least 0."""
     return _number(text, float, "a number of at least 0", lambda value: value >= 0)

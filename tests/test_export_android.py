@@ -83,22 +83,27 @@ def test_an_empty_folder_is_used(bundle, tmp_path, capfd):
     assert (tmp_path / "app" / ASSETS / "golden.json").is_file()
 
 
-def test_overwrite_replaces_a_project_whole(bundle, tmp_path, capfd):
+def test_overwrite_replaces_the_bundle_and_nothing_else(bundle, tmp_path, capfd):
     target = tmp_path / "app"
     assert _run([target, "--bundle", bundle], capfd)[0] == 0
     (target / "notes.txt").write_text("old")
+    (target / ASSETS / "mine.txt").write_text("own asset")
+    (target / ASSETS / "images" / "old.png").write_text("of the bundle before")
     code, _, err = _run([target, "--bundle", bundle], capfd)
     assert (code, err.count("\n")) == (1, 1) and "--overwrite" in err
     assert (target / "notes.txt").read_text() == "old"
     assert _run([target, "--bundle", bundle, "--overwrite"], capfd)[0] == 0
-    assert not (target / "notes.txt").exists() and (target / ASSETS / "golden.json").is_file()
+    assert (target / "notes.txt").read_text() == "old"
+    assert (target / ASSETS / "mine.txt").read_text() == "own asset"
+    assert not (target / ASSETS / "images" / "old.png").exists()
+    assert (target / ASSETS / "golden.json").is_file()
 
 
 def test_overwrite_spares_foreign_folders(bundle, tmp_path, capfd):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").write_text("kept")
     code, _, err = _run([tmp_path / "photos", "--bundle", bundle, "--overwrite"], capfd)
-    assert code == 1 and "only a project that this command wrote" in err
+    assert code == 1 and "only in a project that this command wrote" in err
     assert _files(tmp_path / "photos") == {"holiday.jpg": b"kept"}
 
 

@@ -134,6 +134,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         MEDIAPIPE,
+        REFUSES,
+        conditions.lost_labels,
+        '"No associated file with name: ..."',
+        "add the labels again with python -m export.metadata",
+        _RAN_MEDIAPIPE,
+    ),
+    Rule(
+        MEDIAPIPE,
         NOTE,
         conditions.no_labels,
         "results have an index and no name",

@@ -96,6 +96,13 @@ def broken_metadata(graph: Graph) -> list[str]:
     return [graph.attachments.problem] if graph.attachments.problem else []
 
 
+def lost_labels(graph: Graph) -> list[str]:
+    """A file of labels that the metadata names and the model does not have."""
+    attachments = graph.attachments
+    named = attachments.label_file and attachments.labels is None and not attachments.is_compressed
+    return [attachments.label_file] if named else []
+
+
 def dynamic(graph: Graph) -> list[str]:
     """Inputs and outputs with lengths that are open."""
     tensors = graph.inputs + graph.outputs
