@@ -120,13 +120,16 @@ def _choose(
     # Rounding to 16 bits is fine enough for everything that was seen.
     names = list(ESTIMATORS) if bits == 8 else ["min-max"]
     schemes = {
-        name: Quantization(_scales(graph, spread, dict.fromkeys(spread, name), bits))
+        name: Quantization(
+            for_xnnpack(graph, _scales(graph, spread, dict.fromkeys(spread, name), bits))
+        )
         for name in names
     }
     best = dict.fromkeys(spread, names[0])
     if len(names) > 1:
         best = _best_estimators(graph, held_out, schemes, seed)
-        schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
+        mixed = for_xnnpack(graph, _scales(graph, spread, best, bits))
+        schemes[MIXED] = Quantization(mixed)
     divergences = {}
     for name, scheme in schemes.items():
         # Compared with corrected biases: uncorrected, their error hides all others.
@@ -211,6 +214,36 @@ def _scales(
             low, high = ESTIMATORS[estimators[node.name]](histogram)
             scales[node.name] = TensorScale.of_range(low, high, bits)
     return scales
+
+
+def for_xnnpack(graph: Graph, scales: dict[str, TensorScale]) -> dict[str, TensorScale]:
+    """Coarsens scales until XNNPACK takes every addition and product.
+
+    It demands of an addition input scale / output scale from 2**-10 to below
+    2**8, of a product both input scales / output scale from 2**-16. An input
+    that is finer than that says nothing that the output could show, so
+    nothing is lost; it happens where a channel's values are all but 0.
+    """
+    scales = dict(scales)
+    for node in reversed(graph.nodes):  # Coarser inputs may need coarser inputs of their own.
+        if node.op not in ("add", "gate", "shift", "multiply"):
+            continue
+        out = scales[node.name].scale
+        for i, name in enumerate(node.inputs):
+            least = out * 2.0**-9
+            if node.op == "multiply":
+                least = out * 2.0**-15 / scales[node.inputs[1 - i]].scale
+            scales[name] = _at_least(scales[name], least)
+    return scales
+
+
+def _at_least(scale: TensorScale, least: float) -> TensorScale:
+    """The same range in coarser steps, where they are finer than allowed."""
+    if scale.scale >= least:
+        return scale
+    low, high = scale.real_range
+    factor = least / scale.scale * 1.001
+    return TensorScale.of_range(low * factor, high * factor, scale.bits)
 
 
 def _best_estimators(

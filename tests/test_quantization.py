@@ -9,6 +9,7 @@ from export import calibration, mixed, quantizer, ranges
 from export.compute import probabilities
 from export.fake import quantized_probabilities
 from export.flatbuffer import read_model
+from export.graph import Graph, Node
 from export.layer_costs import layer_costs
 from export.ranges import BINS, Histogram
 from export.recipes import RECIPES
@@ -215,3 +216,23 @@ def test_fewest_finds_the_least_number(needed):
 def test_fewest_says_where_nothing_is_enough():
     assert mixed.fewest(lambda count: False, 6) is None
     assert mixed.fewest(lambda count: False, 0) is None
+
+
+def test_scales_are_coarsened_to_what_xnnpack_takes():
+    # A hard-swish on values that are all but 0: the input of the gate is far finer than its output.
+    shape = (1, 1, 4)
+    nodes = (
+        Node("image", "input", (), shape),
+        Node("gate", "gate", ("image",), shape),
+        Node("swish", "multiply", ("image", "gate"), shape),
+    )
+    scales = {
+        "image": TensorScale(1e-9, 3),
+        "gate": TensorScale(6 / 255, -128),
+        "swish": TensorScale(1e-6, 0),
+    }
+    coarser = quantizer.for_xnnpack(Graph(nodes), scales)
+    assert coarser["gate"] == scales["gate"] and coarser["swish"] == scales["swish"]
+    assert 2**-10 <= coarser["image"].scale / coarser["gate"].scale < 2**-8
+    fine = {name: TensorScale(0.02, 0) for name in scales}
+    assert quantizer.for_xnnpack(Graph(nodes), fine) == fine
