@@ -37,6 +37,7 @@ demo: $(DEMO)/latency.json $(DEMO)/confusion.png $(DEMO)/montage.png
 	@echo "  $(DEMO)/curves.png      accuracy and loss by epoch"
 	@echo "  $(DEMO)/confusion.png   which shapes the int8 file takes for which"
 	@echo "  $(DEMO)/montage.png     images with what the float and the int8 model say"
+	@echo "  $(INT8:.tflite=.html)   the report of the int8 file"
 	@echo "The file for a phone: $(INT8)"
 	@echo "Next, your own images: $(RUN) train.py --version v3 --size small --dataset FOLDER"
 

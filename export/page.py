@@ -108,9 +108,7 @@ def _file(content: dict[str, Any]) -> str:
         runtime += f", for {', '.join(minimum['decided_by'][:3])}"
     if minimum["unknown"]:
         runtime += f"; at least: unknown for {', '.join(minimum['unknown'])}"
-    outside = ", ".join(f"{op} {count}" for op, count in facts["partitions"]["outside"].items())
     rows = file_rows(content | {"file": os.path.basename(content["file"])}) + [
-        ("outside the partitions", outside or "nothing"),
         ("arithmetic", facts["quantization"]),
         ("minimum runtime", runtime),
         ("SHA-256", content["sha256"]),
