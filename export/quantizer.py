@@ -102,9 +102,9 @@ def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Images that set ranges, and those that compare the results."""
     if len(images) < 2:
         raise ValueError(f"calibration needs 2 images or more. Received: {len(images)}")
-    held_out = images[_HELD_OUT - 1 :: _HELD_OUT] if len(images) >= _HELD_OUT else images[-1:]
-    fitting = np.delete(images, np.s_[_HELD_OUT - 1 :: _HELD_OUT], axis=0)
-    return (fitting if len(images) >= _HELD_OUT else images[:-1]), held_out
+    every = min(_HELD_OUT, len(images))
+    held_out = np.s_[every - 1 :: every]
+    return np.delete(images, held_out, axis=0), images[held_out]
 
 
 def _choose(
@@ -120,16 +120,13 @@ def _choose(
     # Rounding to 16 bits is fine enough for everything that was seen.
     names = list(ESTIMATORS) if bits == 8 else ["min-max"]
     schemes = {
-        name: Quantization(
-            for_xnnpack(graph, _scales(graph, spread, dict.fromkeys(spread, name), bits))
-        )
+        name: Quantization(_scales(graph, spread, dict.fromkeys(spread, name), bits))
         for name in names
     }
     best = dict.fromkeys(spread, names[0])
     if len(names) > 1:
         best = _best_estimators(graph, held_out, schemes, seed)
-        mixed = for_xnnpack(graph, _scales(graph, spread, best, bits))
-        schemes[MIXED] = Quantization(mixed)
+        schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
     divergences = {}
     for name, scheme in schemes.items():
         # Compared with corrected biases: uncorrected, their error hides all others.
@@ -213,7 +210,7 @@ def _scales(
         else:
             low, high = ESTIMATORS[estimators[node.name]](histogram)
             scales[node.name] = TensorScale.of_range(low, high, bits)
-    return scales
+    return for_xnnpack(graph, scales)
 
 
 def for_xnnpack(graph: Graph, scales: dict[str, TensorScale]) -> dict[str, TensorScale]:
