@@ -12,9 +12,9 @@ from export.scales import Quantization, TensorScale, kernel_scales, quantize_ker
 
 def fake_quantize(x: tf.Tensor, scale: TensorScale) -> tf.Tensor:
     """Rounds float32 values to those that the integers of a scale can hold."""
-    low, high = scale.stored_range
-    stored = tf.round(x * np.float32(1.0 / scale.scale)) + scale.zero_point
-    return (tf.clip_by_value(stored, low, high) - scale.zero_point) * np.float32(scale.scale)
+    low, high = scale.real_range
+    symmetric = scale.bits == 16  # TFLite leaves out the least value then.
+    return tf.quantization.fake_quant_with_min_max_args(x, low, high, scale.bits, symmetric)
 
 
 def fake_kernels(graph: Graph, quantization: Quantization) -> Graph:

@@ -1,23 +1,26 @@
-"""Post-training quantization: scales, corrected biases, and their choice by measurement."""
+"""Post-training quantization: scales and rounding, chosen by measurement."""
 
 import dataclasses
+from typing import Literal
 
 import numpy as np
-import tensorflow as tf
 
 from export import calibration
-from export.compute import activate, compute_linear, probabilities, walk
+from export.activation_scales import activation_scales
+from export.compute import probabilities
+from export.correction import balance_kernels, channel_means, correct_biases
 from export.equalization import equalize
-from export.fake import fake_kernels, quantized_probabilities, rounding
+from export.fake import quantized_probabilities
 from export.graph import Graph, Node, rewrite
 from export.ranges import ESTIMATORS, Histogram
-from export.scales import Bits, Quantization, TensorScale
+from export.scales import Bits, Quantization
 
 MIXED = "per activation"
+Rounding = Literal["nearest", "biases corrected", "balanced"]
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
-_TRIAL_IMAGES = 48  # That correct biases while estimators are compared.
+_TRIAL_IMAGES = 16  # That correct biases while estimators are compared.
+_COMPARED_IMAGES = 32  # Held-out images that compare estimators for the whole network.
 _WEIGHING_IMAGES = 24  # Held-out images that compare estimators for one activation.
-_CORRECTION_BYTES = 1e9  # Of all images' copies of the largest activation.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,16 +53,17 @@ class Quantized:
     """A graph ready to be written in integers.
 
     Attributes:
-        graph: its biases corrected where that helps.
+        graph: with the kernels and biases to write.
         quantization: its scales, and the nodes that stay in float.
         divergence_nats: see `Chosen.divergences`, of the final graph.
-        corrected: True where biases were corrected.
+        rounding: how the kernels were rounded: each number to the nearest,
+            with biases corrected for that, or with their errors balanced too.
     """
 
     graph: Graph
     quantization: Quantization
     divergence_nats: float
-    corrected: bool
+    rounding: Rounding
 
 
 def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Chosen:
@@ -80,7 +84,8 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
     """
     fitting, held_out = _divide(images)
     graph = round_shift(graph) if bits == 8 else graph
-    return _choose(graph, probabilities(graph, held_out), fitting, held_out, bits, seed)
+    expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
+    return _choose(_Form.seen_on(graph, fitting), expected, fitting, held_out, bits, seed)
 
 
 def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chosen:
@@ -88,14 +93,16 @@ def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chose
     fitting, held_out = _divide(images)
     graph = round_shift(graph)
     # Both against the network as it is: the equalized one clips a little differently.
-    expected = probabilities(graph, held_out)
-    chosen = _choose(graph, expected, fitting, held_out, 8, seed)
+    expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
+    form = _Form.seen_on(graph, fitting)
     equalized = equalize(graph, fitting)
-    if equalized is graph:
-        return chosen
-    other = _choose(equalized, expected, fitting, held_out, 8, seed)
-    other = dataclasses.replace(other, equalized=True)
-    return min(chosen, other, key=lambda choice: choice.divergences[choice.estimator])
+    if equalized is not graph:
+        other = _Form.seen_on(equalized, fitting)
+        # With the one estimator that no outlier misleads about what clipping costs.
+        whole = [f.divergence(f.scheme("min-max"), held_out, expected) for f in (form, other)]
+        form = other if whole[1] < whole[0] else form
+    chosen = _choose(form, expected, fitting, held_out, 8, seed)
+    return dataclasses.replace(chosen, equalized=form.graph is not graph)
 
 
 def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,8 +114,46 @@ def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.delete(images, held_out, axis=0), images[held_out]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Form:
+    """One way to write the network, and what it was seen to compute.
+
+    Attributes:
+        graph: in the export form.
+        spread: the distribution of each node's output.
+        trial_images: that correct biases while schemes are compared.
+        means: `channel_means` on them.
+    """
+
+    graph: Graph
+    spread: dict[str, Histogram]
+    trial_images: np.ndarray
+    means: dict[str, np.ndarray]
+
+    @classmethod
+    def seen_on(cls, graph: Graph, fitting: np.ndarray) -> "_Form":
+        trial = fitting[:_TRIAL_IMAGES]
+        spread = calibration.histograms(graph, fitting)
+        return cls(graph, spread, trial, channel_means(graph, trial))
+
+    def scheme(self, estimator: str, bits: Bits = 8) -> Quantization:
+        """Scales by one estimator for all."""
+        return self.mixed_scheme(dict.fromkeys(self.spread, estimator), bits)
+
+    def mixed_scheme(self, estimators: dict[str, str], bits: Bits = 8) -> Quantization:
+        """Scales by an estimator for each node."""
+        return Quantization(activation_scales(self.graph, self.spread, estimators, bits))
+
+    def divergence(self, scheme: Quantization, held_out: np.ndarray, expected: np.ndarray) -> float:
+        """From what was `expected` for the first of the held-out images."""
+        # With corrected biases: uncorrected, their error hides all others.
+        trial = correct_biases(self.graph, scheme, self.trial_images, self.means)
+        scores = quantized_probabilities(trial, scheme, held_out[: len(expected)])
+        return mean_divergence(expected, scores)
+
+
 def _choose(
-    graph: Graph,
+    form: _Form,
     expected: np.ndarray,
     fitting: np.ndarray,
     held_out: np.ndarray,
@@ -116,31 +161,26 @@ def _choose(
     seed: int,
 ) -> Chosen:
     """The best estimator for one form of the graph, `expected` being what the model says."""
-    spread = calibration.histograms(graph, fitting)
     # Rounding to 16 bits is fine enough for everything that was seen.
     names = list(ESTIMATORS) if bits == 8 else ["min-max"]
-    schemes = {
-        name: Quantization(_scales(graph, spread, dict.fromkeys(spread, name), bits))
-        for name in names
-    }
-    best = dict.fromkeys(spread, names[0])
+    schemes = {name: form.scheme(name, bits) for name in names}
+    best = dict.fromkeys(form.spread, names[0])
     if len(names) > 1:
-        best = _best_estimators(graph, held_out, schemes, seed)
-        schemes[MIXED] = Quantization(_scales(graph, spread, best, bits))
-    divergences = {}
-    for name, scheme in schemes.items():
-        # Compared with corrected biases: uncorrected, their error hides all others.
-        trial = correct_biases(graph, scheme, fitting[:_TRIAL_IMAGES])
-        scores = quantized_probabilities(trial, scheme, held_out)
-        divergences[name] = mean_divergence(expected, scores)
+        best = _best_estimators(form.graph, held_out, schemes, seed)
+        schemes[MIXED] = form.mixed_scheme(best)
+    divergences = {
+        name: form.divergence(scheme, held_out, expected) for name, scheme in schemes.items()
+    }
     chosen = min(divergences, key=lambda name: divergences[name])
     used = [best[name] if chosen == MIXED else chosen for name in schemes[chosen].scales]
     counts = {name: used.count(name) for name in names if name in used}
-    return Chosen(graph, schemes[chosen], chosen, divergences, counts, False, fitting, held_out)
+    return Chosen(
+        form.graph, schemes[chosen], chosen, divergences, counts, False, fitting, held_out
+    )
 
 
 def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) -> Quantized:
-    """Corrects biases where that brings the held-out images closer to the float model.
+    """Rounds the kernels in the way that keeps the held-out images closest to the float model.
 
     Args:
         chosen: from `choose_scales`.
@@ -151,16 +191,18 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
     """
     quantization = Quantization(chosen.quantization.scales, float_nodes)
     expected = probabilities(chosen.graph, chosen.held_out)
-
-    def divergence(graph: Graph) -> float:
+    images, means = chosen.fitting, channel_means(chosen.graph, chosen.fitting)
+    graphs: dict[Rounding, Graph] = {
+        "nearest": chosen.graph,
+        "biases corrected": correct_biases(chosen.graph, quantization, images, means),
+        "balanced": balance_kernels(chosen.graph, quantization, images, means),
+    }
+    divergences: dict[Rounding, float] = {}
+    for name, graph in graphs.items():
         scores = quantized_probabilities(graph, quantization, chosen.held_out)
-        return mean_divergence(expected, scores)
-
-    corrected = correct_biases(chosen.graph, quantization, chosen.fitting)
-    before, after = divergence(chosen.graph), divergence(corrected)
-    if after < before:
-        return Quantized(corrected, quantization, after, True)
-    return Quantized(chosen.graph, quantization, before, False)
+        divergences[name] = mean_divergence(expected, scores)
+    best = min(divergences, key=lambda name: divergences[name])
+    return Quantized(graphs[best], quantization, divergences[best], best)
 
 
 def mean_divergence(expected: np.ndarray, scores: np.ndarray) -> float:
@@ -192,57 +234,6 @@ def round_shift(graph: Graph) -> Graph:
     return rewrite(graph, visit)
 
 
-def _scales(
-    graph: Graph, spread: dict[str, Histogram], estimators: dict[str, str], bits: Bits
-) -> dict[str, TensorScale]:
-    """Scales of all nodes but the softmax, which stays in float."""
-    scales: dict[str, TensorScale] = {}
-    for node in graph.nodes:
-        if node.op == "softmax":
-            continue
-        histogram = spread[node.name]
-        if node.op == "reshape":
-            scales[node.name] = scales[node.inputs[0]]
-        elif node.op == "input":
-            scales[node.name] = TensorScale.of_range(0.0, 255.0, bits)
-        elif node.op == "shift":
-            scales[node.name] = TensorScale.of_range(node.offset, 255.0 + node.offset, bits)
-        else:
-            low, high = ESTIMATORS[estimators[node.name]](histogram)
-            scales[node.name] = TensorScale.of_range(low, high, bits)
-    return for_xnnpack(graph, scales)
-
-
-def for_xnnpack(graph: Graph, scales: dict[str, TensorScale]) -> dict[str, TensorScale]:
-    """Coarsens scales until XNNPACK takes every addition and product.
-
-    It demands of an addition input scale / output scale from 2**-10 to below
-    2**8, of a product both input scales / output scale from 2**-16. An input
-    that is finer than that says nothing that the output could show, so
-    nothing is lost; it happens where a channel's values are all but 0.
-    """
-    scales = dict(scales)
-    for node in reversed(graph.nodes):  # Coarser inputs may need coarser inputs of their own.
-        if node.op not in ("add", "gate", "shift", "multiply"):
-            continue
-        out = scales[node.name].scale
-        for i, name in enumerate(node.inputs):
-            least = out * 2.0**-9
-            if node.op == "multiply":
-                least = out * 2.0**-15 / scales[node.inputs[1 - i]].scale
-            scales[name] = _at_least(scales[name], least)
-    return scales
-
-
-def _at_least(scale: TensorScale, least: float) -> TensorScale:
-    """The same range in coarser steps, where they are finer than allowed."""
-    if scale.scale >= least:
-        return scale
-    low, high = scale.real_range
-    factor = least / scale.scale * 1.001
-    return TensorScale.of_range(low * factor, high * factor, scale.bits)
-
-
 def _best_estimators(
     graph: Graph, images: np.ndarray, schemes: dict[str, Quantization], seed: int
 ) -> dict[str, str]:
@@ -252,44 +243,3 @@ def _best_estimators(
     }
     errors = calibration.weighted_errors(graph, images[:_WEIGHING_IMAGES], candidates, seed)
     return {node: names[int(np.argmin(errors[node]))] for node in errors}
-
-
-def correct_biases(graph: Graph, quantization: Quantization, images: np.ndarray) -> Graph:
-    """Moves each bias by the mean error that quantization makes there.
-
-    Node by node, with all nodes before it quantized and corrected already
-    (Nagel et al. 2019, arXiv:1906.04721, section 4.2, the empirical form).
-
-    Args:
-        graph: in the export form.
-        quantization: its scales.
-        images: uint8 (images, height, width, 3).
-
-    Returns:
-        The graph with other biases.
-    """
-    largest = max(int(np.prod(node.shape)) for node in graph.nodes) * 4
-    images = images[: max(1, int(_CORRECTION_BYTES / largest))]
-    batch = tf.constant(images, tf.float32)
-    quantized = fake_kernels(graph, quantization)
-    finish = rounding(graph, quantization)
-    biases: dict[str, np.ndarray] = {}
-
-    def step(node: Node, inputs: list) -> tuple[tf.Tensor, tf.Tensor]:
-        exact_inputs = [exact for exact, _ in inputs] or [batch]
-        rounded_inputs = [rounded for _, rounded in inputs] or [batch]
-        exact = compute_linear(node, exact_inputs)
-        rounded = compute_linear(quantized[node.name], rounded_inputs)
-        if node.weighted and quantization.computes_in_integers(node.name):
-            error = tf.reduce_mean(exact - rounded, (0, 1, 2))
-            biases[node.name] = node.numbers()[1] + error.numpy()
-            rounded += error
-        return activate(node, exact), finish(node, activate(node, rounded))
-
-    walk(graph, step)
-    return rewrite(
-        graph,
-        lambda node: [
-            dataclasses.replace(node, bias=biases[node.name]) if node.name in biases else node
-        ],
-    )

@@ -5,6 +5,7 @@ value to represent; what lies outside is clipped.
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class Histogram:
     high: float
     counts: np.ndarray
 
-    @property
+    @functools.cached_property
     def centers(self) -> np.ndarray:
         """float64 (BINS,): the value that stands for each bin."""
         edges = np.linspace(self.low, self.high, BINS + 1)
@@ -67,23 +68,20 @@ def mean_squared_error(histogram: Histogram) -> Range:
     """The range with the least mean squared error of clipping and rounding together."""
     low, high = histogram.low, histogram.high
     for _ in range(2):  # One end after the other, and again: they hardly interact.
-        highs = [(low, high_part) for high_part in _shrunk(histogram.high)]
-        low, high = min(highs, key=lambda ends: _error(histogram, ends))
-        lows = [(low_part, high) for low_part in _shrunk(histogram.low)]
-        low, high = min(lows, key=lambda ends: _error(histogram, ends))
+        high = _best(histogram, np.full(_SHRINKAGES.size, low), histogram.high * _SHRINKAGES)[1]
+        low = _best(histogram, histogram.low * _SHRINKAGES, np.full(_SHRINKAGES.size, high))[0]
     return low, high
 
 
-def _shrunk(end: float) -> list[float]:
-    return [float(end * part) for part in _SHRINKAGES]
-
-
-def _error(histogram: Histogram, ends: Range) -> float:
-    low, high = min(ends[0], 0.0), max(ends[1], 0.0)
-    scale = max(high - low, 1e-9) / (LEVELS - 1)
-    centers = histogram.centers
-    stored = np.clip(np.round((centers - low) / scale), 0, LEVELS - 1)
-    return float(np.sum(histogram.counts * (stored * scale + low - centers) ** 2))
+def _best(histogram: Histogram, lows: np.ndarray, highs: np.ndarray) -> Range:
+    """The pair of ends with the least squared error."""
+    start = np.minimum(lows, 0.0)[:, np.newaxis]
+    scale = np.maximum(np.maximum(highs, 0.0)[:, np.newaxis] - start, 1e-9) / (LEVELS - 1)
+    filled = histogram.counts > 0
+    centers, counts = histogram.centers[filled], histogram.counts[filled]
+    stored = np.clip(np.round((centers - start) / scale), 0, LEVELS - 1)
+    best = int(np.argmin((stored * scale + start - centers) ** 2 @ counts))
+    return float(lows[best]), float(highs[best])
 
 
 def entropy(histogram: Histogram) -> Range:

@@ -126,7 +126,7 @@ def _calibration(converted: Converted) -> dict[str, Any] | None:
         "channels_equalized": chosen.equalized,
         "held_out_images": len(chosen.held_out),
         "held_out_divergence_nats": chosen.divergences,
-        "biases_corrected": quantized.corrected,
+        "rounding": quantized.rounding,
         "final_divergence_nats": quantized.divergence_nats,
         "float_layers": sorted(quantized.quantization.float_nodes),
     }

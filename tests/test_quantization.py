@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from graphs import pointwise
 
-from export import calibration, mixed, quantizer, ranges
+from export import activation_scales, calibration, correction, mixed, quantizer, ranges
 from export.compute import probabilities
 from export.fake import quantized_probabilities
 from export.flatbuffer import read_model
@@ -122,7 +122,8 @@ def test_rounded_shift_moves_its_rest_into_the_bias():
 def test_bias_correction_is_the_mean_error_of_the_rounded_kernel():
     graph = quantizer.round_shift(pointwise(WEIGHTS, np.zeros(4)))
     chosen = quantizer.choose_scales(graph, IMAGES, 8, seed=0)
-    corrected = quantizer.correct_biases(graph, chosen.quantization, IMAGES)
+    means = correction.channel_means(graph, IMAGES)
+    corrected = correction.correct_biases(graph, chosen.quantization, IMAGES, means)
     kernel, before = graph["conv"].numbers()
     # The shifted bytes are exact, so all of the error is the kernel's.
     rounded = quantize_kernel(kernel, kernel_scales(kernel)) * kernel_scales(kernel)
@@ -231,8 +232,8 @@ def test_scales_are_coarsened_to_what_xnnpack_takes():
         "gate": TensorScale(6 / 255, -128),
         "swish": TensorScale(1e-6, 0),
     }
-    coarser = quantizer.for_xnnpack(Graph(nodes), scales)
+    coarser = activation_scales.for_xnnpack(Graph(nodes), scales)
     assert coarser["gate"] == scales["gate"] and coarser["swish"] == scales["swish"]
     assert 2**-10 <= coarser["image"].scale / coarser["gate"].scale < 2**-8
     fine = {name: TensorScale(0.02, 0) for name in scales}
-    assert quantizer.for_xnnpack(Graph(nodes), fine) == fine
+    assert activation_scales.for_xnnpack(Graph(nodes), fine) == fine

@@ -1,0 +1,102 @@
+"""Rounding a kernel's numbers so that their errors cancel on the inputs it really gets.
+
+Rounding each number to the nearest ignores that neighbouring inputs resemble
+each other. Here each number takes over what the ones before it lost, as far as
+the inputs are correlated: optimal brain quantization in the fixed order of
+GPTQ (Frantar et al. 2022, arXiv:2210.17323, section 3).
+"""
+
+import numpy as np
+
+from export.graph import Node
+from export.scales import kernel_scales
+
+_POSITIONS = 64  # Of one image and layer; many images see more of them than one.
+_DAMPING = 0.01  # Of the mean variance, added to each: few images, many inputs.
+
+
+def windows(node: Node, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What the kernel of a convolution sees at some positions.
+
+    Args:
+        node: a "conv" or "depthwise" node.
+        x: its input, float32 (images, height, width, channels).
+        rng: draws the positions, the same for all images.
+
+    Returns:
+        float32 (images * positions, taps, channels), taps in the kernel's order.
+    """
+    rows, cols = node.shape[:2]
+    chosen = rng.permutation(rows * cols)[:_POSITIONS]
+    height, width = node.numbers()[0].shape[:2]
+    padding = ((0, 0), *(_padding(node, size, i) for i, size in enumerate(x.shape[1:3])), (0, 0))
+    padded = np.pad(x, padding)
+    top, left = chosen // cols * node.stride, chosen % cols * node.stride
+    down = (np.arange(height) * node.dilation).repeat(width)
+    right = np.tile(np.arange(width) * node.dilation, height)
+    seen = padded[:, top[:, None] + down, left[:, None] + right]
+    return seen.reshape(-1, height * width, x.shape[-1])
+
+
+def _padding(node: Node, size: int, axis: int) -> tuple[int, int]:
+    """Rows or columns of zeros before and after, as TensorFlow's "same" has them."""
+    if node.padding == "valid":
+        return 0, 0
+    extent = (node.numbers()[0].shape[axis] - 1) * node.dilation + 1
+    total = max((node.shape[axis] - 1) * node.stride + extent - size, 0)
+    return total // 2, total - total // 2
+
+
+def round_kernel(node: Node, seen: np.ndarray) -> np.ndarray:
+    """The node's kernel on the grid of its int8 scales, errors balanced.
+
+    Args:
+        node: a "conv" or "depthwise" node.
+        seen: from `windows`. Only its covariance counts: a constant error of
+            the output is the bias's to correct.
+
+    Returns:
+        float32, shape of the kernel. `scales.kernel_scales` of it are those of
+        the kernel, and rounding to them changes nothing.
+    """
+    kernel = node.numbers()[0]
+    flat = node.kernel_by_channel
+    scales = kernel_scales(flat)
+    # float64: the covariance is inverted.
+    seen = (seen - seen.mean(axis=0)).astype(np.float64)
+    if node.op == "conv":
+        seen = seen.reshape(len(seen), -1)
+        covariance = seen.T @ seen / len(seen)
+        stored = _balance(flat.reshape(-1, flat.shape[-1]) / scales, covariance)
+    else:
+        taps = flat.reshape(-1, flat.shape[-1]) / scales
+        by_channel = seen.transpose(2, 1, 0)
+        covariances = by_channel @ by_channel.transpose(0, 2, 1) / len(seen)
+        readers = np.arange(taps.shape[1]) // kernel.shape[-1]  # Several with a multiplier.
+        columns = [_balance(taps[:, [c]], covariances[i]) for c, i in enumerate(readers)]
+        stored = np.concatenate(columns, axis=1)
+    return (stored * scales).reshape(kernel.shape).astype(np.float32)
+
+
+def _balance(taps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Integers near `taps` (taps, channels), in units of their scales."""
+    variances = np.diag(covariance)
+    damping = _DAMPING * variances.mean()
+    if damping <= 0:  # A constant input: the bias corrects all.
+        return np.clip(np.round(taps), -127, 127)
+    order = np.argsort(-variances)
+    inverse = np.linalg.inv(covariance[np.ix_(order, order)] + damping * np.eye(len(order)))
+    upper = np.linalg.cholesky(inverse).T
+    rest = taps[order].astype(np.float64)
+    # The greatest number of a channel defines its scale, so it stays what it is.
+    greatest = np.abs(rest).argmax(axis=0)
+    end = np.round(rest[greatest, np.arange(rest.shape[1])])
+    stored = np.empty_like(rest)
+    for i in range(len(order)):
+        nearest = np.clip(np.round(rest[i]), -127, 127)
+        stored[i] = np.where(greatest == i, end, nearest)
+        lost = (rest[i] - stored[i]) / upper[i, i]
+        rest[i + 1 :] -= np.outer(upper[i, i + 1 :], lost)
+    result = np.empty_like(stored)
+    result[order] = stored
+    return result
