@@ -17,23 +17,26 @@ def check_labels(labels: Sequence[str], classes: int) -> None:
         labels: class names in the order of the outputs.
         classes: number of outputs.
     """
-    if not 1 <= len(labels) <= MAX_LABELS:
+    if not labels:
+        raise ValueError("there must be a label per output; write one a line. Received: no label")
+    if len(labels) > MAX_LABELS:
         raise ValueError(
             f"there must be from 1 to {MAX_LABELS:,d} labels; choose a smaller set of classes. "
             f"Received: {len(labels):,d}"
         )
+    # Before the count: a blank line is often what makes it wrong.
+    for line, label in enumerate(labels, start=1):
+        problem = _problem(label)
+        if problem:
+            raise ValueError(
+                "a label must be one line of text that shows; rename the class, or remove the "
+                f"line if it is none. Received: {problem} as label {line} of {len(labels)}"
+            )
     if len(labels) != classes:
         raise ValueError(
             "there must be one label per output, as MediaPipe checks only when an image comes; "
             f"correct the labels. Received: {len(labels)} labels for {classes} outputs"
         )
-    for line, label in enumerate(labels, start=1):
-        problem = _problem(label)
-        if problem:
-            raise ValueError(
-                "a label must be one line of text that shows; rename or remove it. "
-                f"Received: {problem} as label {line}"
-            )
 
 
 def _problem(label: str) -> str | None:

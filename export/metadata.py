@@ -85,8 +85,13 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
 
 
 def _read_model(content: bytes) -> flatbuffer.schema.ModelT:
-    with metadata_buffer.intact("the .tflite file"):
+    try:
         return flatbuffer.read_model(content)
+    except ValueError as error:
+        raise ValueError(
+            "the model must be an intact .tflite file; convert or download it again. "
+            f"Received: {error}"
+        ) from None
 
 
 def _entry(model: flatbuffer.schema.ModelT) -> flatbuffer.schema.MetadataT | None:

@@ -212,8 +212,7 @@ def _check(session: Session, settings: Settings) -> None:
         files.refuse_existing(path, settings.overwrite)
     if settings.bundle is not None:
         bundle.check_target(settings.bundle, settings.overwrite)
-    if not os.path.isdir(os.path.dirname(os.path.abspath(settings.output))):
-        raise ValueError(f"the folder of --output must exist. Received: {settings.output}")
+    files.require_parent(settings.output)
     needs = [f"--quantize {settings.recipe.name}"] if settings.recipe.needs_calibration else []
     needs += ["--bundle"] if settings.bundle is not None else []
     needs += ["a budget"] if settings.budget != Budget() else []
