@@ -34,10 +34,13 @@ def replacing(path: str) -> Iterator[str]:
     try:
         yield temporary
         os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        if error.filename == temporary:  # Nobody has heard of that name.
+            raise OSError(error.errno, error.strerror, path) from None
+        raise
+    finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
-        raise
 
 
 @contextlib.contextmanager

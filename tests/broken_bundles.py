@@ -195,7 +195,7 @@ BROKEN = {
     ),
     "a label less, hashed": (
         _write("labels.txt", b"daisy\nrose\n", hashed=True),
-        ["2 labels for 3 outputs", "labels.txt)"],
+        ["2 for 3 outputs", "labels.txt)"],
     ),
     "no label, hashed": (
         _write("labels.txt", b"", hashed=True),
