@@ -16,11 +16,13 @@ from tiny_tflite import SIDE, expected_scores, tiny_model
 from export import bundle, check_bundle
 from export.metadata import ModelMetadata, add_metadata
 from export.model_card import ModelCard
+from mobilenet_tf.data.provenance import Provenance
 
 NAMES = ("ant", "bee", "cat")
 PIXELS = np.random.default_rng(7).integers(0, 256, (8, SIDE, SIDE, 3), np.uint8)
 SHOWN = np.array([0, 1, 2, 0, 1, 2, 0, 1])
-CARD = ModelCard("three animals", "CC-BY-4.0", "photos", {"epochs": 3}, "int8", 900, 0.5, 0.4987)
+DATA = Provenance("photos, https://photos.example", "CC0-1.0", "@misc{photos}")
+CARD = ModelCard("three animals", "CC-BY-4.0", DATA, {"epochs": 3}, "int8", 900, 0.5, 0.4987)
 
 
 def _model(tmp_path, dtype: str = "uint8", names=NAMES) -> str:
@@ -64,6 +66,8 @@ def test_a_bundle_holds_what_the_contract_says(dtype, tmp_path):
     card = (target / "MODEL_CARD.md").read_text("utf-8")
     for words in ("CC-BY-4.0", "49.87 %", "50.00 %", "900 images", "epochs 3", "Limits"):
         assert words in card
+    assert "| data | photos, https://photos.example |" in card and "@misc{photos}" in card
+    assert "| licence of the data | CC0-1.0 |" in card and "| latency | not measured: run" in card
     assert f"{golden['model_sha256']}  model.tflite" in card
     assert check_bundle.main([str(target)]) == 0
 
