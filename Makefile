@@ -78,6 +78,9 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
 
+# By the environment: there, no quote or space in a path can break a command.
+export BUNDLE PORT
+
 NODE_MODULES := web/node_modules/.package-lock.json
 
 $(NODE_MODULES): web/package.json web/package-lock.json
@@ -86,13 +89,13 @@ $(NODE_MODULES): web/package.json web/package-lock.json
 
 web:
 	@command -v npm > /dev/null || { echo "error: the page needs Node.js 20 or newer, with npm" >&2; exit 1; }
-	@$(MAKE) --no-print-directory $(NODE_MODULES)
-	@node web/serve.mjs $(if $(PORT),--port $(PORT)) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+	@$(MAKE) --no-print-directory -s $(NODE_MODULES)
+	@node web/serve.mjs $(if $(PORT),--port "$$PORT") $(if $(BUNDLE),--bundle "$$BUNDLE")
 
 test-web:
 	@if ! command -v npm > /dev/null; then echo "skipped: the page's tests need Node.js 20 or newer, with npm"; \
-	else $(MAKE) --no-print-directory $(NODE_MODULES) && \
-		BUNDLES='$(BUNDLE)' node --test --test-reporter=spec web/tests/*.test.mjs; fi
+	else $(MAKE) --no-print-directory -s $(NODE_MODULES) && \
+		BUNDLES="$$BUNDLE" node --test --test-reporter=spec web/tests/*.test.mjs; fi
 
 # The compiler is npm's package of JetBrains; where it cannot be had, its tests are skipped.
 test-android: $(INSTALLED)
