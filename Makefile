@@ -3,7 +3,7 @@
 # make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
 # make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
-# make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where it is, in Chromium
+# make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where npm and Chromium are, in the page
 # All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -105,8 +105,15 @@ test-android: $(INSTALLED)
 	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
 		tests/test_export_android.py
 
+# The browser's part needs npm, web's packages and a Chromium; one line says what is wanting.
 test-clients: $(INSTALLED) $(CLIENTS)/mediapipe/.installed $(CLIENTS)/tflite-runtime/.installed
-	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -m clients
+	@skip() { echo "skipped: the browser as a client, for want of $$1"; }; \
+	if ! command -v npm > /dev/null; then skip "Node.js 20 or newer, with npm"; \
+	elif ! $(MAKE) --no-print-directory -s $(NODE_MODULES); then skip "web's packages: npm ci failed"; \
+	elif ! node web/chromium.mjs; then skip "Chromium: install it, or name it with CHROMIUM=PATH"; \
+	else PYTHONPATH=. $(RUN) tests/golden_bundle.py build/tiny_bundle && \
+		$(MAKE) --no-print-directory -s test-web BUNDLE=$(CURDIR)/build/tiny_bundle; fi
+	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -rs -m clients
 
 $(CLIENTS)/mediapipe/.installed:
 	$(PYTHON) -m venv $(CLIENTS)/mediapipe

@@ -1,6 +1,11 @@
-"""A small golden bundle, complete and sound; its model runs."""
+"""A small golden bundle, complete and sound; its model runs.
+
+PYTHONPATH=. python tests/golden_bundle.py DIR    writes it, or writes it again
+"""
 
 import pathlib
+import shutil
+import sys
 
 import numpy as np
 from tiny_tflite import expected_scores, tiny_model
@@ -35,3 +40,8 @@ def make_bundle(folder: pathlib.Path) -> pathlib.Path:
     bundle.write_bundle(str(folder), str(model), LABELS, clear_pixels(IMAGES), shown, card)
     model.unlink()
     return folder
+
+
+if __name__ == "__main__":
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    make_bundle(pathlib.Path(sys.argv[1]))

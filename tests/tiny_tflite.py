@@ -76,6 +76,8 @@ def _operator(code: int, inputs: list[int], outputs: list[int], options: str, **
 def _code(builtin: int):
     code = schema.OperatorCodeT()
     code.builtinCode, code.deprecatedBuiltinCode = builtin, min(builtin, 127)
+    if builtin == schema.BuiltinOperator.FULLY_CONNECTED:
+        code.version = 2  # One that the file holds: it leaves out a version of 1.
     return code
 
 
