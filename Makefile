@@ -112,7 +112,7 @@ test-clients: $(INSTALLED) $(CLIENTS)/mediapipe/.installed $(CLIENTS)/tflite-run
 	elif ! $(MAKE) --no-print-directory -s $(NODE_MODULES); then skip "web's packages: npm ci failed"; \
 	elif ! node web/chromium.mjs; then skip "Chromium: install it, or name it with CHROMIUM=PATH"; \
 	else PYTHONPATH=. $(RUN) tests/golden_bundle.py build/tiny_bundle && \
-		$(MAKE) --no-print-directory -s test-web BUNDLE=$(CURDIR)/build/tiny_bundle; fi
+		$(MAKE) --no-print-directory -s test-web BUNDLE="$(CURDIR)/build/tiny_bundle"; fi
 	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -rs -m clients
 
 $(CLIENTS)/mediapipe/.installed:
