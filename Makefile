@@ -3,7 +3,7 @@
 # make web     a page on localhost that runs a .tflite; BUNDLE=DIR opens it with a bundle's model and images
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
 # make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
-# make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where it is, in Chromium
+# make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where npm and Chromium are, in the page
 # All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -78,6 +78,9 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
 
+# By the environment: there, no quote or space in a path can break a command.
+export BUNDLE PORT
+
 NODE_MODULES := web/node_modules/.package-lock.json
 
 $(NODE_MODULES): web/package.json web/package-lock.json
@@ -86,13 +89,13 @@ $(NODE_MODULES): web/package.json web/package-lock.json
 
 web:
 	@command -v npm > /dev/null || { echo "error: the page needs Node.js 20 or newer, with npm" >&2; exit 1; }
-	@$(MAKE) --no-print-directory $(NODE_MODULES)
-	@node web/serve.mjs $(if $(PORT),--port $(PORT)) $(if $(BUNDLE),--bundle '$(BUNDLE)')
+	@$(MAKE) --no-print-directory -s $(NODE_MODULES)
+	@node web/serve.mjs $(if $(PORT),--port "$$PORT") $(if $(BUNDLE),--bundle "$$BUNDLE")
 
 test-web:
 	@if ! command -v npm > /dev/null; then echo "skipped: the page's tests need Node.js 20 or newer, with npm"; \
-	else $(MAKE) --no-print-directory $(NODE_MODULES) && \
-		BUNDLES='$(BUNDLE)' node --test --test-reporter=spec web/tests/*.test.mjs; fi
+	else $(MAKE) --no-print-directory -s $(NODE_MODULES) && \
+		BUNDLES="$$BUNDLE" node --test --test-reporter=spec web/tests/*.test.mjs; fi
 
 # The compiler is npm's package of JetBrains; where it cannot be had, its tests are skipped.
 test-android: $(INSTALLED)
@@ -102,8 +105,15 @@ test-android: $(INSTALLED)
 	$(RUN) -m pytest -rs tests/test_android_project.py tests/test_android_kotlin.py \
 		tests/test_export_android.py
 
+# The browser's part needs npm, web's packages and a Chromium; one line says what is wanting.
 test-clients: $(INSTALLED) $(CLIENTS)/mediapipe/.installed $(CLIENTS)/tflite-runtime/.installed
-	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -m clients
+	@skip() { echo "skipped: the browser as a client, for want of $$1"; }; \
+	if ! command -v npm > /dev/null; then skip "Node.js 20 or newer, with npm"; \
+	elif ! $(MAKE) --no-print-directory -s $(NODE_MODULES); then skip "web's packages: npm ci failed"; \
+	elif ! node web/chromium.mjs; then skip "Chromium: install it, or name it with CHROMIUM=PATH"; \
+	else PYTHONPATH=. $(RUN) tests/golden_bundle.py build/tiny_bundle && \
+		$(MAKE) --no-print-directory -s test-web BUNDLE="$(CURDIR)/build/tiny_bundle"; fi
+	MOBILENET_TF_CLIENTS=$(abspath $(CLIENTS)) $(RUN) -m pytest -rs -m clients
 
 $(CLIENTS)/mediapipe/.installed:
 	$(PYTHON) -m venv $(CLIENTS)/mediapipe

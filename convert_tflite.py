@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import sys
 
 from export.recipes import HARD_SWISH_FORMS, RECIPES
@@ -22,53 +23,75 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--model", metavar="PATH", help="a run or a .keras file (default: the newest run)"
     )
-    parser.add_argument(
+    _add_data_options(parser.add_argument_group("data"))
+    _add_conversion_options(parser.add_argument_group("conversion"))
+    _add_budget_options(parser.add_argument_group("budget"))
+    _add_output_options(parser.add_argument_group("output"))
+    args = parser.parse_args(argv)
+    _check(parser, args)
+    return args
+
+
+def _add_data_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--dataset",
+        metavar="NAME|DIR",
+        help="calibrate and evaluate on (default: what the run was trained on)",
+    )
+    group.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
+    group.add_argument(
         "--calibration-samples",
         type=cli.positive_int,
         default=200,
         metavar="N",
         help="training images that set the ranges of int8, class-balanced",
     )
-    parser.add_argument(
+    group.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
+
+
+def _add_conversion_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--hard-swish",
         choices=HARD_SWISH_FORMS,
         default="auto",
         help="V3's activation: one operation, or x * relu6(x + 3) in operations that every int8 "
         "delegate takes (auto: split in int8, fused in float)",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--keep-float",
+        metavar="auto|LAYER,...",
+        help="layers that compute in float; auto: the fewest that keep --max-drop",
+    )
+
+
+def _add_budget_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--max-drop",
         type=cli.non_negative_float,
         metavar="POINTS",
         help="fail where top-1 on the evaluation set falls by more",
     )
-    parser.add_argument(
+    group.add_argument(
         "--min-agreement",
         type=cli.share,
         metavar="PART",
         help="fail where fewer images get the Keras model's answer, from 0 to 1, such as 0.95",
     )
-    parser.add_argument(
-        "--keep-float",
-        metavar="auto|LAYER,...",
-        help="layers that compute in float; auto: the fewest that keep --max-drop",
-    )
-    parser.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
-    parser.add_argument(
-        "--dataset",
-        metavar="NAME|DIR",
-        help="calibrate and evaluate on (default: what the run was trained on)",
-    )
-    parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
-    parser.add_argument("--output", metavar="PATH", help="of the .tflite (default: in the run)")
-    parser.add_argument(
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--output", metavar="PATH", help="of the .tflite (default: in the run)")
+    group.add_argument(
         "--bundle",
         metavar="DIR",
         help="also write the file with its labels, a model card, 8 evaluation images and the "
         "answers it must give to them; see docs/bundle.md",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
-    args = parser.parse_args(argv)
+    group.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Ends with wrong usage where options do not belong together."""
     if args.output and not args.output.endswith(".tflite"):
         parser.error(f"--output must end in .tflite. Received: {args.output}")
     if args.quantize == "int16x8" and args.hard_swish == "fused":
@@ -79,7 +102,6 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--keep-float auto needs a budget to keep: --max-drop or --min-agreement")
     if args.data_dir and not args.dataset:
         parser.error("--data-dir goes with --dataset; the run knows its own")
-    return args
 
 
 @cli.exits
@@ -104,8 +126,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     print(report.format_report(session.convert(job, settings)))
     if args.bundle:
-        print(f"bundle: {args.bundle}; check it with python -m export.check_bundle {args.bundle}")
-    print(f"next: python -m benchmarks.latency {os.path.relpath(output)}")
+        folder = shlex.quote(args.bundle)
+        print(f"bundle: {args.bundle}; check it with python -m export.check_bundle {folder}")
+    print(f"next: python -m benchmarks.latency {shlex.quote(os.path.relpath(output))}")
     return 0
 
 

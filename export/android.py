@@ -3,10 +3,10 @@
 import os
 import shutil
 import sys
-import tempfile
 
-from export import android_bundle
-from mobilenet_tf import cli
+from export import golden
+from export.check_bundle import CheckedBundle, check_bundle
+from mobilenet_tf import cli, files
 
 _TEMPLATE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "android")
 _ASSETS = os.path.join("app", "src", "main", "assets")
@@ -16,14 +16,12 @@ _LEFTOVERS = shutil.ignore_patterns(
 )
 
 
-def write_project(
-    target: str, bundle: android_bundle.GoldenBundle, overwrite: bool = False
-) -> list[str]:
+def write_project(target: str, bundle: CheckedBundle, overwrite: bool = False) -> list[str]:
     """Writes the project, whole or not at all.
 
     Args:
         target: folder to make; may exist if it is empty.
-        bundle: from `android_bundle.read_bundle`.
+        bundle: from `check_bundle.check_bundle`.
         overwrite: whether the bundle in a project that this function wrote may
             be replaced; everything else of the project stays as it is.
 
@@ -36,35 +34,31 @@ def write_project(
     """
     target = os.path.abspath(target)
     _check_target(target, bundle.folder, overwrite)
-    folder, name = os.path.split(target)
-    try:
-        temporary = tempfile.mkdtemp(dir=folder, prefix=f".{name}-")
-    except OSError as error:  # Name the folder, not the file that could not be made in it.
-        raise OSError(error.errno, error.strerror, folder) from None
-    try:
-        project = os.path.join(temporary, name)
-        place = target
+    with files.staging(target) as temporary:
+        new, old = os.path.join(temporary, "new"), os.path.join(temporary, "old")
         if os.path.isdir(os.path.join(target, _ASSETS)):  # Edited since, perhaps: keep all else.
-            place = os.path.join(target, _ASSETS)
-            shutil.copytree(place, project, ignore=_of_bundles)
-            _copy_bundle(bundle, project)
+            _renew_assets(os.path.join(target, _ASSETS), new, old, bundle)
         else:
-            shutil.copytree(_TEMPLATE, project, ignore=_LEFTOVERS)
-            _copy_bundle(bundle, os.path.join(project, _ASSETS))
-        _swap(project, place, os.path.join(temporary, "replaced"))
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            shutil.copytree(_TEMPLATE, new, ignore=_LEFTOVERS)
+            _copy_bundle(bundle, os.path.join(new, _ASSETS))
+            _swap(new, target, old)
     return sorted(
-        os.path.relpath(os.path.join(parent, file), target)
-        for parent, _, files in os.walk(target)
-        for file in files
+        os.path.relpath(os.path.join(parent, name), target)
+        for parent, _, names in os.walk(target)
+        for name in names
     )
 
 
-def _of_bundles(folder: str, names: list[str]) -> set[str]:
-    """What a bundle brings along, among the names of the assets folder."""
-    known = {android_bundle.MODEL, android_bundle.LABELS, android_bundle.GOLDEN, "images"}
-    return known & set(names) if os.path.basename(folder) == "assets" else set()
+def _renew_assets(assets: str, new: str, old: str, bundle: CheckedBundle) -> None:
+    """Replaces the bundle in a project's assets; what is not of a bundle stays."""
+
+    def of_bundles(folder: str, names: list[str]) -> set[str]:
+        known = {golden.MODEL, golden.LABELS, golden.GOLDEN, golden.IMAGES}
+        return known & set(names) if os.path.samefile(folder, assets) else set()
+
+    shutil.copytree(assets, new, ignore=of_bundles)
+    _copy_bundle(bundle, new)
+    _swap(new, assets, old)
 
 
 def _check_target(target: str, bundle: str, overwrite: bool) -> None:
@@ -82,7 +76,7 @@ def _check_target(target: str, bundle: str, overwrite: bool) -> None:
             "DIR must be a new or empty folder; pass --overwrite or name another. "
             f"Received: {target}"
         )
-    if not os.path.isfile(os.path.join(target, _ASSETS, android_bundle.GOLDEN)):
+    if not os.path.isfile(os.path.join(target, _ASSETS, golden.GOLDEN)):
         raise ValueError(
             "--overwrite replaces the bundle only in a project that this command wrote; name "
             "another DIR. "
@@ -95,8 +89,8 @@ def _contains(outer: str, inner: str) -> bool:
     return os.path.commonpath([outer, inner]) == outer
 
 
-def _copy_bundle(bundle: android_bundle.GoldenBundle, assets: str) -> None:
-    for name in bundle.files:
+def _copy_bundle(bundle: CheckedBundle, assets: str) -> None:
+    for name in bundle.asset_names:
         copy = os.path.join(assets, *name.split("/"))
         os.makedirs(os.path.dirname(copy), exist_ok=True)
         shutil.copyfile(os.path.join(bundle.folder, *name.split("/")), copy)
@@ -117,7 +111,7 @@ def _swap(project: str, target: str, replaced: str) -> None:
 
 @cli.exits
 def main(argv: list[str] | None = None) -> int:
-    """Checks the bundle and writes the project; returns the exit code."""
+    """Replays the bundle and writes the project; returns the exit code."""
     parser = cli.parser(__doc__, prog="python -m export.android")
     parser.add_argument("target", metavar="DIR", help="new or empty folder for the project")
     parser.add_argument(
@@ -129,15 +123,14 @@ def main(argv: list[str] | None = None) -> int:
         help="replace the bundle in a project that this command wrote",
     )
     args = parser.parse_args(argv)
-    bundle = android_bundle.read_bundle(args.bundle)
+    bundle = check_bundle(args.bundle)
     written = write_project(args.target, bundle, args.overwrite)
-    width, height = bundle.input_size
+    content = bundle.content
     print(
-        f"{args.target}: {len(written)} files; model of {width}x{height} {bundle.input_dtype}, "
-        f"{bundle.classes} classes, {bundle.images} golden images"
+        f"{args.target}: {len(written)} files; model of {content.width}x{content.height} "
+        f"{content.dtype}, {len(bundle.class_names)} classes, {len(content.images)} golden images"
     )
-    print(f"next: python -m export.check_bundle {args.bundle} replays the bundle; then open the")
-    print("project in Android Studio; see its README.md")
+    print("next: open the project in Android Studio; see its README.md")
     return 0
 
 

@@ -7,7 +7,6 @@ images/0.png, images/1.png, ...; see docs/bundle.md.
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from PIL import Image
 from export import golden, labels
 from export.golden import Golden, GoldenImage
 from export.model_card import ModelCard, format_card
+from mobilenet_tf import files
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.runtime import TFLiteModel
 
@@ -43,9 +43,8 @@ def choose_images(scores: np.ndarray, true_labels: np.ndarray, seed: int) -> np.
 
 
 def check_target(folder: str, overwrite: bool) -> None:
-    """Raises `ValueError` unless a bundle may be written to the folder."""
-    if not os.path.isdir(os.path.dirname(os.path.abspath(folder))):
-        raise ValueError(f"the parent folder of the bundle must exist. Received: {folder}")
+    """Raises `ValueError` or `OSError` unless a bundle may be written to the folder."""
+    files.require_parent(folder)
     if not os.path.lexists(folder):
         return
     if not os.path.isdir(folder) or os.path.islink(folder):
@@ -95,8 +94,7 @@ def write_bundle(
         raise ValueError(
             f"a bundle needs images of the model's input size. Received: {pixels.shape}"
         )
-    parent = os.path.dirname(os.path.abspath(folder))
-    with tempfile.TemporaryDirectory(dir=parent, prefix=".bundle-") as staging:
+    with files.staging(folder) as staging:
         new, old = os.path.join(staging, "new"), os.path.join(staging, "old")
         _fill(new, model, model_path, tuple(class_names), pixels, true_labels, card)
         if os.path.isdir(folder):

@@ -1,5 +1,8 @@
 """Between the bytes of a .tflite and its object tree (`schema.ModelT`)."""
 
+import os
+import stat
+
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -7,7 +10,29 @@ from ai_edge_litert import schema_py_generated as schema
 from export import verifier
 
 FILE_IDENTIFIER = b"TFL3"
+_MAX_FILE_BYTES = 2**31 - 1  # Beyond that, the offsets of a FlatBuffer do not reach.
 ALIGNMENT = 16  # The schema's `force_align` of buffers, so that files can be mapped.
+
+
+def read_file(path: str) -> bytes:
+    """Reads a whole model file.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a regular file, or larger than a .tflite's offsets reach.
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"no such model; check the path. Received: {path}")
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"the model must be a .tflite file. Received: {path}, which is none")
+    if status.st_size > _MAX_FILE_BYTES:
+        raise ValueError(
+            f"files of up to 2 GiB are read; larger ones keep weights outside the FlatBuffer, "
+            f"which image classifiers have no need of. Received: {path}, {status.st_size:,d} bytes"
+        )
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def read_model(content: bytes) -> schema.ModelT:
@@ -24,7 +49,7 @@ def read_model(content: bytes) -> schema.ModelT:
         ValueError: not an intact .tflite file.
     """
     if content[4:8] != FILE_IDENTIFIER:
-        raise ValueError(f"a .tflite file has TFL3 at byte 4. Received: {content[4:8]!r}")
+        raise ValueError(f"{content[4:8]!r} at byte 4, where a .tflite file has TFL3")
     verifier.verify(content)
     model = schema.ModelT.InitFromPackedBuf(content)
     _take_in(model, content)

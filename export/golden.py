@@ -4,21 +4,19 @@ import base64
 import binascii
 import dataclasses
 import json
+import math
 import os
 from typing import Any
 
 from mobilenet_tf import files
 
 FORMAT = 1
-MODEL, LABELS, GOLDEN, CARD, IMAGES = (
-    "model.tflite",
-    "labels.txt",
-    "golden.json",
-    "MODEL_CARD.md",
-    "images",
-)
+MODEL, LABELS = "model.tflite", files.LABELS
+GOLDEN, CARD, IMAGES = "golden.json", "MODEL_CARD.md", "images"
 # Of scores: int8 kernels of other processors round otherwise.
 TOLERANCE = 0.02
+# How far a probability may lie outside of 0..1: what a softmax of 8 bits rounds.
+_ROUNDING = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,53 +83,64 @@ def write_golden(folder: str, golden: Golden) -> None:
     files.write_json(os.path.join(folder, GOLDEN), content)
 
 
+def broken(rule: str, received: object) -> ValueError:
+    """The error of a bundle that breaks a rule."""
+    return ValueError(
+        f"{rule}; write the bundle again with convert_tflite.py --bundle. Received: {received}"
+    )
+
+
 def read_golden(folder: str) -> Golden:
     """Reads golden.json from a folder.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: damaged, of another format, or names a file elsewhere.
+        ValueError: damaged, of another format, at odds with itself, or it names
+            a file elsewhere.
     """
     path = os.path.join(folder, GOLDEN)
     try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']!r}, not {FORMAT}")
-        if (content["model"], content["labels"]) != (MODEL, LABELS):
-            raise ValueError(f"files {content['model']!r} and {content['labels']!r}")
-        size = content["input"]
-        images = tuple(_image(item) for item in content["images"])
-        if not images:
-            raise ValueError("no images")
-        return Golden(
-            model_sha256=str(content["model_sha256"]),
-            width=int(size["width"]),
-            height=int(size["height"]),
-            dtype=str(size["dtype"]),
-            tolerance=float(content["tolerance"]),
-            images=images,
-        )
+        with open(path, encoding="utf-8-sig") as file:
+            return _parse(json.load(file))
     except KeyError as error:
         reason = f"no {error.args[0]!r}"
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error)
-    raise ValueError(f"{GOLDEN} must be as --bundle wrote it. Received: {path} ({reason})")
+    raise broken(f"{GOLDEN} must be as --bundle wrote it", f"{path} ({reason})")
 
 
-def _image(item: dict[str, Any]) -> GoldenImage:
+def _parse(content: dict[str, Any]) -> Golden:
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']!r}, not {FORMAT}")
+    if (content["model"], content["labels"]) != (MODEL, LABELS):
+        raise ValueError(f"files {content['model']!r} and {content['labels']!r}")
+    size, tolerance = content["input"], float(content["tolerance"])
+    width, height, dtype = int(size["width"]), int(size["height"]), size["dtype"]
+    if width < 1 or height < 1:
+        raise ValueError(f"an input of {width}x{height} pixels")
+    if dtype not in ("uint8", "float32"):
+        raise ValueError(f"an input of {dtype}, not uint8 or float32")
+    if not 0 < tolerance < 1:
+        raise ValueError(f"a tolerance of {tolerance}, not between 0 and 1")
+    images = tuple(_image(item, width * height * 3) for item in content["images"])
+    if not images:
+        raise ValueError("no images")
+    return Golden(str(content["model_sha256"]), width, height, dtype, tolerance, images)
+
+
+def _image(item: dict[str, Any], input_bytes: int) -> GoldenImage:
     name = item["file"]
     folder, base = os.path.split(name)
-    if folder != IMAGES or base in ("", ".", ".."):
+    if folder != IMAGES or base in ("", ".", "..") or "\\" in base:
         raise ValueError(f"an image outside {IMAGES}/, {name!r}")
     try:
         pixels = base64.b64decode(item["input_base64"], validate=True)
-    except binascii.Error:
+    except (binascii.Error, ValueError):
         raise ValueError(f"input bytes of {name} that are no base64") from None
-    return GoldenImage(
-        file=name,
-        pixels=pixels,
-        label=str(item["label"]),
-        top1=str(item["top1"]),
-        probabilities=tuple(map(float, item["probabilities"])),
-    )
+    if len(pixels) != input_bytes:
+        raise ValueError(f"{len(pixels)} input bytes of {name}, not {input_bytes}")
+    probabilities = tuple(map(float, item["probabilities"]))
+    for score in probabilities:
+        if not math.isfinite(score) or not -_ROUNDING <= score <= 1 + _ROUNDING:
+            raise ValueError(f"a probability of {score} for {name}")
+    return GoldenImage(name, pixels, str(item["label"]), str(item["top1"]), probabilities)

@@ -8,6 +8,7 @@ from export import evaluation, report
 from mobilenet_tf import runs
 from mobilenet_tf.classifier import Classifier, TFLiteClassifier
 from mobilenet_tf.data import datasets
+from mobilenet_tf.data.provenance import Provenance
 from mobilenet_tf.data.store import Split
 
 
@@ -26,6 +27,11 @@ class Judge:
     def split(self) -> Split:
         """The evaluation images, read once."""
         return self._source.read_validation(self._model.image_size)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the images come from."""
+        return self._source.provenance
 
     @functools.cached_property
     def _expected(self) -> np.ndarray:

@@ -1,13 +1,37 @@
 """Class names as the clients of a .tflite read them: labels.txt in a stored zip."""
 
+import collections
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 
-FILE_NAME = "labels.txt"  # In the zip and beside a model; what `runs.labels_of` looks for.
 MAX_LABELS = 10_000
+_MAX_ZIP_BYTES = 4 * 2**20  # From the end of a model; label files are far smaller.
 # A fixed date, the zip format's first: the same labels give the same bytes.
 _DATE = (1980, 1, 1, 0, 0, 0)
+# What zipfile raises for damaged or hostile archives.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    OverflowError,
+)
+
+
+class CompressedError(ValueError):
+    """A file in a model's zip is compressed."""
+
+
+def repeated(labels: Sequence[str]) -> list[str]:
+    """Labels that stand for several classes, in order: a client's user cannot tell these apart."""
+    return [label for label, count in collections.Counter(labels).items() if count > 1]
 
 
 def check_labels(labels: Sequence[str], classes: int) -> None:
@@ -17,23 +41,26 @@ def check_labels(labels: Sequence[str], classes: int) -> None:
         labels: class names in the order of the outputs.
         classes: number of outputs.
     """
-    if not 1 <= len(labels) <= MAX_LABELS:
+    if not labels:
+        raise ValueError("there must be a label per output; write one a line. Received: no label")
+    if len(labels) > MAX_LABELS:
         raise ValueError(
             f"there must be from 1 to {MAX_LABELS:,d} labels; choose a smaller set of classes. "
             f"Received: {len(labels):,d}"
         )
-    if len(labels) != classes:
-        raise ValueError(
-            "there must be one label per output, as MediaPipe checks only when an image comes; "
-            f"correct the labels. Received: {len(labels)} labels for {classes} outputs"
-        )
+    # Before the count: a blank line is often what makes it wrong.
     for line, label in enumerate(labels, start=1):
         problem = _problem(label)
         if problem:
             raise ValueError(
-                "a label must be one line of text that shows; rename or remove it. "
-                f"Received: {problem} as label {line}"
+                "a label must be one line of text that shows; rename the class, or remove the "
+                f"line if it is none. Received: {problem} as label {line} of {len(labels)}"
             )
+    if len(labels) != classes:
+        raise ValueError(
+            "there must be one label per output, as MediaPipe checks only when an image comes; "
+            f"correct the labels. Received: {len(labels):,d} for {classes:,d} outputs"
+        )
 
 
 def _problem(label: str) -> str | None:
@@ -109,26 +136,25 @@ def read_zip(content: bytes, name: str) -> bytes:
         Its content.
 
     Raises:
-        ValueError: no zip, no such file in it, or a compressed or damaged one.
+        CompressedError: it is compressed, which clients refuse.
+        ValueError: no zip, no such file in it, or a damaged one.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        with zipfile.ZipFile(io.BytesIO(content[-_MAX_ZIP_BYTES:])) as archive:
             info = archive.getinfo(name)
-            stored = info.compress_type == zipfile.ZIP_STORED
-            member = archive.read(info) if stored else b""
+            if info.compress_type == zipfile.ZIP_STORED:
+                return archive.read(info)
     except KeyError:
         raise ValueError(
-            f"the model's zip must have {name}, which its metadata names; add the labels again. "
+            f"the model's zip must have {name!r}, which its metadata names; add the labels again. "
             "Received: a zip without it"
         ) from None
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+    except _ZIP_ERRORS as error:
         raise ValueError(
-            f"{name} must lie in an intact zip at the model's end; add the labels again. "
+            f"{name!r} must lie in an intact zip at the model's end; add the labels again. "
             f"Received: {error}"
         ) from None
-    if not stored:
-        raise ValueError(
-            f"{name} must be stored in the model's zip, as clients refuse compression; add the "
-            "labels again. Received: a compressed one"
-        )
-    return member
+    raise CompressedError(
+        f"{name!r} must be stored in the model's zip, as clients refuse compression; add the "
+        "labels again. Received: a compressed one"
+    )

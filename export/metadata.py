@@ -15,15 +15,22 @@ import json
 import sys
 from typing import Any
 
-from export import flatbuffer, labels, metadata_buffer
-from export.metadata_tables import ModelMetadata, pack_metadata, unpack_metadata
+import numpy as np
+
+from export import flatbuffer, labels
+from export.metadata_tables import (
+    ENTRY_NAME,
+    ModelMetadata,
+    find_entry,
+    pack_metadata,
+    unpack_metadata,
+)
 from mobilenet_tf import cli, files
 from mobilenet_tf.progress import say
 from mobilenet_tf.runtime import TFLiteModel
 
 __all__ = ["ModelMetadata", "add_metadata", "read_metadata"]
 
-_ENTRY = b"TFLITE_METADATA"
 _TEXTS = ("name", "description", "version", "author", "license")
 
 
@@ -44,17 +51,16 @@ def add_metadata(content: bytes, metadata: ModelMetadata) -> bytes:
             that clients would not show; see `labels.check_labels`.
     """
     model = _read_model(content)
-    with metadata_buffer.intact("the .tflite file"):
-        labels.check_labels(metadata.labels, _classes(model))
-        entry = _entry(model)
-        if entry is None:
-            entry = flatbuffer.schema.MetadataT()
-            entry.name, entry.buffer = _ENTRY, len(model.buffers)
-            model.metadata = [*(model.metadata or []), entry]
-            model.buffers.append(flatbuffer.schema.BufferT())
-        model.buffers[entry.buffer].data = pack_metadata(metadata)
+    labels.check_labels(metadata.labels, _classes(model))
+    entry = find_entry(model)
+    if entry is None:
+        entry = flatbuffer.schema.MetadataT()
+        entry.name, entry.buffer = ENTRY_NAME, len(model.buffers)
+        model.metadata = [*(model.metadata or []), entry]
+        model.buffers.append(flatbuffer.schema.BufferT())
+    model.buffers[entry.buffer].data = pack_metadata(metadata)
     names = labels.format_labels(metadata.labels)
-    return labels.append_zip(flatbuffer.pack_model(model), labels.FILE_NAME, names)
+    return labels.append_zip(flatbuffer.pack_model(model), files.LABELS, names)
 
 
 def read_metadata(content: bytes) -> ModelMetadata | None:
@@ -72,12 +78,11 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
             or that clients refuse.
     """
     model = _read_model(content)
-    entry = _entry(model)
+    entry = find_entry(model)
     if entry is None:
         return None
-    with metadata_buffer.intact("the .tflite file"):
-        packed = bytes(model.buffers[entry.buffer].data)
-    metadata, label_file = unpack_metadata(packed)
+    packed = model.buffers[entry.buffer].data
+    metadata, label_file = unpack_metadata(b"" if packed is None else bytes(packed))
     if label_file is None:
         return metadata
     names = labels.parse_labels(labels.read_zip(content, label_file))
@@ -85,25 +90,31 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
 
 
 def _read_model(content: bytes) -> flatbuffer.schema.ModelT:
-    with metadata_buffer.intact("the .tflite file"):
+    try:
         return flatbuffer.read_model(content)
-
-
-def _entry(model: flatbuffer.schema.ModelT) -> flatbuffer.schema.MetadataT | None:
-    return next((entry for entry in model.metadata or [] if entry.name == _ENTRY), None)
+    except ValueError as error:
+        raise ValueError(
+            "the model must be an intact .tflite file; convert or download it again. "
+            f"Received: {error}"
+        ) from None
 
 
 def _classes(model: flatbuffer.schema.ModelT) -> int:
     graph = model.subgraphs[0]
-    tensors = [graph.tensors[i] for i in (*graph.inputs, *graph.outputs)]
-    shapes = [[int(side) for side in tensor.shape] for tensor in tensors]
-    if len(shapes) != 2 or len(shapes[0]) != 4 or shapes[0][3] != 3 or not shapes[1]:
+    inputs, outputs = _listed(graph.inputs), _listed(graph.outputs)
+    shapes = [_listed(graph.tensors[i].shape) for i in inputs + outputs]
+    is_classifier = len(inputs) == len(outputs) == 1 and len(shapes[0]) == 4 and shapes[0][3] == 3
+    if not is_classifier or not shapes[1]:
         raise ValueError(
             "the model must be an image classifier with one (1, height, width, 3) input and "
-            f"one output. Received: {len(graph.inputs)} inputs, {len(graph.outputs)} outputs, "
+            f"one output; name another. Received: {len(inputs)} inputs, {len(outputs)} outputs, "
             f"of shapes {shapes}"
         )
     return shapes[1][-1]
+
+
+def _listed(vector: np.ndarray | None) -> list[int]:
+    return [] if vector is None else [int(value) for value in vector]
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -123,7 +134,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     if (args.mean is None) != (args.std is None):
-        parser.error("--mean and --std go together: pixels become (pixel - M) / S")
+        alone = "--mean" if args.std is None else "--std"
+        parser.error(
+            "--mean and --std go together: pixels become (pixel - M) / S; name both. "
+            f"Received: {alone} alone"
+        )
+    if args.output and not args.output.endswith(".tflite"):
+        parser.error(f"--output must end in .tflite. Received: {args.output}")
     return args
 
 
@@ -134,57 +151,84 @@ def _changes(args: argparse.Namespace) -> dict[str, Any]:
         if getattr(args, name) is not None:
             changes[name] = (getattr(args, name),)
     if args.labels is not None:
-        with open(args.labels, "rb") as file:
+        with files.naming(args.labels), open(args.labels, "rb") as file:
             changes["labels"] = labels.parse_labels(file.read())
     return changes
 
 
+def _open(path: str) -> tuple[bytes, TFLiteModel]:
+    content = flatbuffer.read_file(path)
+    with files.naming(path):
+        _classes(_read_model(content))  # Refuses what would crash the interpreter.
+    return content, TFLiteModel(path)
+
+
 def _write(
-    args: argparse.Namespace, content: bytes, dtype: str, changes: dict[str, Any]
+    args: argparse.Namespace, content: bytes, model: TFLiteModel, changes: dict[str, Any]
 ) -> ModelMetadata:
     """Adds metadata to a file and proves that the result still loads."""
     output = args.output or args.file
     files.refuse_existing(output, args.overwrite)
-    previous = _previous(content)
-    if previous is None:
-        # What it said, of normalization above all, must not be lost without a word.
-        if dtype == "float32" and "mean" not in changes:
-            raise cli.UsageError(
-                "the metadata inside is damaged, and with it what pixels the model wants; name "
-                f"it with --mean and --std, besides --labels. Received: {args.file}"
-            )
-        say("note: the metadata inside is damaged; only what is named now is kept")
-        previous = {}
-    if "labels" not in changes and "labels" not in previous:
-        raise cli.UsageError("a model without labels needs --labels. Received: none")
-    if dtype == "float32" and not {"mean", "std"} & {*changes, *previous}:
-        say("note: pixels are declared as raw RGB in 0..255; for other input pass --mean and --std")
-    if dtype not in ("float32", "uint8"):
-        say(f"note: MediaPipe takes float32 and uint8 input only, and this model's is {dtype}")
-    metadata = ModelMetadata(**(previous | changes))
+    if "labels" in changes:
+        with files.naming(args.labels):
+            labels.check_labels(changes["labels"], model.classes)
+    metadata = ModelMetadata(**(_kept(args, content, model.input.dtype, changes) | changes))
+    _warn(metadata)
     with files.replacing(output) as temporary:
-        with open(temporary, "wb") as file:
+        with files.naming(args.file), open(temporary, "wb") as file:
             file.write(add_metadata(content, metadata))
         TFLiteModel(temporary)
     return metadata
 
 
-def _previous(content: bytes) -> dict[str, Any] | None:
-    """What the model says of itself already; None where that is damaged."""
+def _kept(
+    args: argparse.Namespace, content: bytes, dtype: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """What the model says of itself already, with a note where that is a guess or lost."""
+    kept: dict[str, Any] = {}
     try:
-        metadata = read_metadata(content)
+        previous = read_metadata(content)
+        kept = {} if previous is None else {k: v for k, v in vars(previous).items() if v}
     except ValueError:
-        return None
-    fields = {} if metadata is None else vars(metadata)
-    return {name: value for name, value in fields.items() if value}
+        # What it said, of normalization above all, must not be lost without a word.
+        if dtype == "float32" and "mean" not in changes:
+            raise cli.UsageError(
+                "the metadata inside is damaged, and with it what pixels the model wants; name "
+                f"it with --mean and --std, besides --labels. Received: {args.file}"
+            ) from None
+        say("note: the metadata inside is damaged; only what is named now is kept")
+    if "labels" not in {*changes, *kept}:
+        raise cli.UsageError(f"a model without labels needs --labels. Received: {args.file}")
+    if dtype == "float32" and not {"mean", "std"} & {*changes, *kept}:
+        say("note: pixels are declared as raw RGB in 0..255; for other input pass --mean and --std")
+    if dtype not in ("float32", "uint8"):
+        say(f"note: MediaPipe takes float32 and uint8 input only, and this model's is {dtype}")
+    return kept
 
 
-def format_metadata(metadata: ModelMetadata) -> str:
-    """Metadata as lines for people."""
+def _warn(metadata: ModelMetadata) -> None:
+    repeated = labels.repeated(metadata.labels)
+    if repeated:
+        names = ", ".join(repeated[:5]) + (", ..." if len(repeated) > 5 else "")
+        say(f"note: several classes have the same label, and users cannot tell them apart: {names}")
+
+
+def format_metadata(metadata: ModelMetadata, dtype: str) -> str:
+    """Metadata as lines for people.
+
+    Args:
+        metadata: of a model.
+        dtype: of the model's input.
+    """
     lines = [f"{name}: {getattr(metadata, name)}" for name in _TEXTS]
-    if metadata.mean:
+    if dtype != "float32":
+        # Clients heed the normalization options of float inputs only.
+        lines.append(f"{dtype} input: the bytes of RGB pixels as they are")
+    elif metadata.mean and metadata.std:
         mean, std = (", ".join(f"{x:g}" for x in v) for v in (metadata.mean, metadata.std))
         lines.append(f"float32 input: (pixel - {mean}) / {std}, RGB in 0..255")
+    else:
+        lines.append("float32 input: no normalization, which MediaPipe refuses; add --mean, --std")
     names = list(metadata.labels)
     shown = names if len(names) <= 10 else [*names[:5], "...", *names[-4:]]
     lines.append(f"labels: {len(names):,d} ({', '.join(shown)})")
@@ -197,18 +241,23 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     changes = _changes(args)
     if not changes and (args.output or args.overwrite):
-        raise cli.UsageError("--output and --overwrite go with something to add, such as --labels")
-    dtype = TFLiteModel(args.file).input.dtype  # The interpreter knows a sound file best.
-    with open(args.file, "rb") as file:
-        content = file.read()
-    metadata = _write(args, content, dtype, changes) if changes else read_metadata(content)
+        raise cli.UsageError(
+            "--output and --overwrite go with something to add, such as --labels. "
+            f"Received: {args.file} alone"
+        )
+    content, model = _open(args.file)
+    if changes:
+        metadata: ModelMetadata | None = _write(args, content, model, changes)
+    else:
+        with files.naming(args.file):
+            metadata = read_metadata(content)
     if args.json:
         fields = None if metadata is None else dataclasses.asdict(metadata)
         print(json.dumps(fields, indent=2, ensure_ascii=False))
     elif metadata is None:
         print("no metadata; add it with --labels")
     else:
-        print(format_metadata(metadata))
+        print(format_metadata(metadata, model.input.dtype))
     return 0
 
 

@@ -7,11 +7,14 @@ slots of their fields in the schema's order; only what is used here has a name.
 import dataclasses
 from typing import Any
 
-from export import metadata_buffer as buffer
-from export.labels import FILE_NAME
+from export import metadata_buffer
+from export.flatbuffer import schema
+from export.verifier import CheckedTable, root_table
+from mobilenet_tf import files
 
 # Nothing written here is newer, and parsers refuse a version above their own.
 MIN_PARSER_VERSION = "1.0.0"
+ENTRY_NAME = b"TFLITE_METADATA"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +41,14 @@ class ModelMetadata:
     output_name: str = "probabilities"
 
 
+def find_entry(model: schema.ModelT) -> schema.MetadataT | None:
+    """The entry of a model that says which buffer holds its metadata; None without."""
+    return next((entry for entry in model.metadata or [] if entry.name == ENTRY_NAME), None)
+
+
 def pack_metadata(metadata: ModelMetadata) -> bytes:
     """The content of a TFLITE_METADATA buffer, which names labels.txt as the labels."""
-    return buffer.pack(_model_table(metadata))
+    return metadata_buffer.pack(_model_table(metadata))
 
 
 def unpack_metadata(content: bytes) -> tuple[ModelMetadata, str | None]:
@@ -54,43 +62,58 @@ def unpack_metadata(content: bytes) -> tuple[ModelMetadata, str | None]:
         zip that holds them; texts are empty and the name None where absent.
 
     Raises:
-        ValueError: damaged, or of no tensor.
+        ValueError: damaged.
     """
-    with buffer.intact("the model's metadata"):
-        root = buffer.unpack(content)
-        subgraph = root.tables(_Model.SUBGRAPHS)[0]
-        image = subgraph.tables(_Subgraph.INPUTS)[0]
-        scores = subgraph.tables(_Subgraph.OUTPUTS)[0]
-        mean, std = _normalization(image)
-        metadata = ModelMetadata(
-            labels=(),
-            name=root.text(_Model.NAME),
-            description=root.text(_Model.DESCRIPTION),
-            version=root.text(_Model.VERSION),
-            author=root.text(_Model.AUTHOR),
-            license=root.text(_Model.LICENSE),
-            mean=mean,
-            std=std,
-            output_name=scores.text(_Tensor.NAME),
-        )
-        return metadata, _label_file(scores)
+    try:
+        return _unpack(content)
+    except ValueError as error:  # UnicodeDecodeError is one, too.
+        raise ValueError(
+            f"the model's metadata must be intact; add it again with --labels. Received: {error}"
+        ) from None
 
 
-def _normalization(image: buffer.Reader) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _unpack(content: bytes) -> tuple[ModelMetadata, str | None]:
+    root = root_table(content)
+    if content[4:8] != metadata_buffer.FILE_IDENTIFIER:
+        raise ValueError(f"{content[4:8]!r} at byte 4, not {metadata_buffer.FILE_IDENTIFIER!r}")
+    # MediaPipe, too, looks at the first of each only.
+    subgraphs = root.tables(_Model.SUBGRAPHS, most=1)
+    images = [image for graph in subgraphs for image in graph.tables(_Subgraph.INPUTS, most=1)]
+    outputs = [scores for graph in subgraphs for scores in graph.tables(_Subgraph.OUTPUTS, most=1)]
+    mean, std = _normalization(images[0]) if images else ((), ())
+    metadata = ModelMetadata(
+        labels=(),
+        name=_text(root, _Model.NAME),
+        description=_text(root, _Model.DESCRIPTION),
+        version=_text(root, _Model.VERSION),
+        author=_text(root, _Model.AUTHOR),
+        license=_text(root, _Model.LICENSE),
+        mean=mean,
+        std=std,
+        output_name=_text(outputs[0], _Tensor.NAME) if outputs else "",
+    )
+    return metadata, _label_file(outputs[0]) if outputs else None
+
+
+def _text(table: CheckedTable, slot: int) -> str:
+    return table.string(slot).decode("utf-8")
+
+
+def _normalization(image: CheckedTable) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation; empty where the file has none."""
     for unit in image.tables(_Tensor.PROCESS_UNITS):
         options = unit.table(_ProcessUnit.OPTIONS)
-        if unit.byte(_ProcessUnit.KIND) == _ProcessUnit.NORMALIZATION and options:
+        if unit.byte(_ProcessUnit.KIND) == _ProcessUnit.NORMALIZATION and options is not None:
             mean = options.floats(_Normalization.MEAN)
             return mean, options.floats(_Normalization.STD)
     return (), ()
 
 
-def _label_file(scores: buffer.Reader) -> str | None:
+def _label_file(scores: CheckedTable) -> str | None:
     """Name of the file with the class names."""
     for file in scores.tables(_Tensor.FILES):
         if file.byte(_File.KIND) == _File.TENSOR_AXIS_LABELS:
-            return file.text(_File.NAME)
+            return _text(file, _File.NAME)
     return None
 
 
@@ -147,7 +170,7 @@ def _scores_table(metadata: ModelMetadata) -> dict[int, Any]:
         _Tensor.STATS: {_Stats.MAX: [1.0], _Stats.MIN: [0.0]},
         _Tensor.FILES: [
             {
-                _File.NAME: FILE_NAME,
+                _File.NAME: files.LABELS,
                 _File.DESCRIPTION: "Class names in the order of the outputs.",
                 _File.KIND: _File.TENSOR_AXIS_LABELS,
             }

@@ -1,13 +1,45 @@
 """MODEL_CARD.md: what a bundled model is, how it was made, and what it is worth."""
 
 import dataclasses
-import os
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from mobilenet_tf.data.provenance import Provenance
+
 _HASH_LINE = re.compile(r"^([0-9a-f]{64})  (\S+)$", re.MULTILINE)
 _UNKNOWN = "not known"
+_LIMITS = (
+    "## Limits",
+    "",
+    "- It names one of its classes for every image, also for images of none of them.",
+    "- Its accuracy holds for images like those it was evaluated on; measure it on yours.",
+    "- A probability is the model's confidence, not a measured frequency of being right.",
+    "- Its latency is another one on another processor; measure it on the phone.",
+    "- The images of this bundle are those that the model is surest of, to compare programs;",
+    "  they say nothing about accuracy.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What an inference takes; what is None is not known.
+
+    Attributes:
+        size_bytes: of the file.
+        parameters: of the Keras model, moving statistics included.
+        macs: multiply-accumulates, as `mobilenet_tf.complexity` counts.
+        partitions: how many XNNPACK runs, and what is outside of them.
+        latency: milliseconds and how they were measured, with the processor.
+        arm_instructions: how many, and for which kernels.
+    """
+
+    size_bytes: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    partitions: str | None = None
+    latency: str | None = None
+    arm_instructions: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,48 +49,55 @@ class ModelCard:
     Attributes:
         name: of the model.
         license: of the weights.
-        data: the data set's name.
+        data: where the images come from, and their licence.
         recipe: training settings, name to value.
         quantize: how the numbers are stored, a name of `RECIPES`.
         images: evaluated, in number.
         keras_top1, tflite_top1: accuracy of the float Keras model and of the
             file, 0..1.
         agreement: share of images on which both name the same class, 0..1.
-        latency: one sentence with milliseconds and machine.
+        cost: see `Cost`.
     """
 
     name: str
     license: str = "not stated"
-    data: str | None = None
+    data: Provenance | None = None
     recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     quantize: str | None = None
     images: int | None = None
     keras_top1: float | None = None
     tflite_top1: float | None = None
     agreement: float | None = None
-    latency: str | None = None
+    cost: Cost = Cost()
 
 
-def card_of(report: Mapping[str, Any], name: str, recipe: Mapping[str, Any]) -> ModelCard:
+def card_of(
+    report: Mapping[str, Any],
+    name: str,
+    recipe: Mapping[str, Any],
+    data: Provenance,
+    cost: Cost,
+) -> ModelCard:
     """Takes a card's facts from a conversion.
 
     Args:
         report: of `report.make_report`.
         name: of the model.
         recipe: training settings, name to value; None values are left out.
+        data: where the evaluated images come from.
+        cost: of one inference.
     """
-    data, evaluation = report["data"] or {}, report["evaluation"] or {}
-    dataset = data.get("dataset")
+    evaluation = report["evaluation"] or {}
     return ModelCard(
         name=name,
-        # A folder's place on this machine is nobody else's business.
-        data=None if dataset is None else os.path.basename(os.path.normpath(dataset)),
+        data=data,
         recipe={key: value for key, value in recipe.items() if value is not None},
         quantize=report["quantize"],
         images=evaluation.get("images"),
         keras_top1=evaluation.get("keras_top1"),
         tflite_top1=evaluation.get("tflite_top1"),
         agreement=evaluation.get("agreement"),
+        cost=cost,
     )
 
 
@@ -78,9 +117,9 @@ def format_card(
         dtype: of the input.
         hashes: file name to SHA-256, hexadecimal.
     """
-    height, width = size
     names = ", ".join(class_names[:20]) + (", ..." if len(class_names) > 20 else "")
-    settings = ", ".join(f"{key} {value}" for key, value in card.recipe.items())
+    rows = [*_input_rows(class_names, size, dtype), *_worth_rows(card), *_cost_rows(card.cost)]
+    citation = "" if card.data is None else card.data.citation
     lines = [
         f"# {card.name}",
         "",
@@ -88,26 +127,11 @@ def format_card(
         "",
         "| | |",
         "|---|---|",
-        f"| input | {dtype} [1, {height}, {width}, 3], RGB in 0..255, the whole image stretched |",
-        f"| output | float32 [1, {len(class_names)}], probabilities in the order of `labels.txt` |",
-        f"| data | {card.data or _UNKNOWN} |",
-        f"| recipe | {settings or _UNKNOWN} |",
-        f"| quantization | {card.quantize or _UNKNOWN} |",
-        f"| top-1, float Keras model | {_percent(card.keras_top1)} |",
-        f"| top-1, this file | {_percent(card.tflite_top1)} |",
-        f"| evaluated on | {_UNKNOWN if card.images is None else f'{card.images:,d} images'} |",
-        f"| agreement of both | {_percent(card.agreement)} |",
-        f"| latency | {card.latency or 'not measured'} |",
-        f"| licence of the weights | {card.license} |",
+        *(f"| {label} | {text} |" for label, text in rows),
         "",
-        "## Limits",
+        *_LIMITS,
         "",
-        "- It names one of its classes for every image, also for images of none of them.",
-        "- Its accuracy holds for images like those it was evaluated on; measure it on yours.",
-        "- A probability is the model's confidence, not a measured frequency of being right.",
-        "- The images of this bundle are those that the model is surest of, to compare programs;",
-        "  they say nothing about accuracy.",
-        "",
+        *(["## Citation of the data", "", "```", citation, "```", ""] if citation else []),
         "## SHA-256",
         "",
         "```",
@@ -115,6 +139,53 @@ def format_card(
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _input_rows(
+    class_names: tuple[str, ...], size: tuple[int, int], dtype: str
+) -> list[tuple[str, str]]:
+    height, width = size
+    scores = f"float32 [1, {len(class_names)}], probabilities in the order of `labels.txt`"
+    return [
+        ("input", f"{dtype} [1, {height}, {width}, 3], RGB in 0..255, the whole image stretched"),
+        ("output", scores),
+    ]
+
+
+def _worth_rows(card: ModelCard) -> list[tuple[str, str]]:
+    settings = ", ".join(f"{key} {value}" for key, value in card.recipe.items())
+    data = card.data or Provenance(_UNKNOWN)
+    return [
+        ("data", data.source),
+        ("licence of the data", data.license or "not known: fill in"),
+        ("licence of the weights", card.license),
+        ("recipe", settings or _UNKNOWN),
+        ("quantization", card.quantize or _UNKNOWN),
+        ("top-1, float Keras model", _percent(card.keras_top1)),
+        ("top-1, this file", _percent(card.tflite_top1)),
+        ("evaluated on", _UNKNOWN if card.images is None else f"{card.images:,d} images"),
+        ("agreement of both", _percent(card.agreement)),
+    ]
+
+
+def _cost_rows(cost: Cost) -> list[tuple[str, str]]:
+    def number(value: int | None, unit: str = "") -> str:
+        return _UNKNOWN if value is None else f"{value:,d}{unit}"
+
+    return [
+        ("size", number(cost.size_bytes, " bytes")),
+        ("parameters of the Keras model", number(cost.parameters)),
+        ("multiply-accumulates (MACs)", number(cost.macs)),
+        ("XNNPACK partitions", cost.partitions or _UNKNOWN),
+        (
+            "latency",
+            cost.latency or "not measured: run `python -m benchmarks.latency model.tflite`",
+        ),
+        (
+            "ARM instructions",
+            cost.arm_instructions or "not counted: run `python -m benchmarks.arm model.tflite`",
+        ),
+    ]
 
 
 def read_hashes(card: str) -> dict[str, str]:

@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from export import bundle, labels
+from export.judge import Judge
 from export.metadata import ModelMetadata
-from export.model_card import card_of
+from export.model_card import Cost, card_of
 from export.recipes import Recipe
-from export.report import Scores
+from export.report import Scores, format_partitions
 from mobilenet_tf import runs
-from mobilenet_tf.data.store import Split
+from mobilenet_tf.complexity import complexity
+from mobilenet_tf.layout import strides_for
+from mobilenet_tf.progress import say
+from mobilenet_tf.runtime import median_latency_ms
+
+_TIMED_RUNS = 50  # Of a file of a few milliseconds: over in a moment.
 
 
 def describe(name: str, recipe: Recipe, class_names: Sequence[str]) -> ModelMetadata:
@@ -39,18 +45,18 @@ def bundle_file(
     folder: str,
     report: dict[str, Any],
     name: str,
-    split: Split,
+    judge: Judge,
     scores: Scores,
     seed: int,
     overwrite: bool,
 ) -> None:
-    """Writes the bundle of a file that was converted and evaluated.
+    """Writes the bundle of a file that was converted and evaluated; times the file for its card.
 
     Args:
         folder: for the bundle; see `bundle.write_bundle`.
         report: of `report.make_report`.
         name: of the model.
-        split: evaluation images.
+        judge: with the evaluation images.
         scores: of the file on them.
         seed: of the images' choice.
         overwrite: replace an earlier bundle.
@@ -60,7 +66,10 @@ def bundle_file(
     """
     run = os.path.dirname(report["model"])
     is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
-    recipe = dataclasses.asdict(runs.read_config(run)[0].recipe) if is_run else {}
+    config = runs.read_config(run)[0] if is_run else None
+    recipe = {} if config is None else dataclasses.asdict(config.recipe)
+    cost = _cost(report, None if config is None else config.network)
+    split = judge.split
     chosen = bundle.choose_images(scores.tflite, split.labels, seed)
     bundle.write_bundle(
         folder,
@@ -68,6 +77,26 @@ def bundle_file(
         report["class_names"],
         split.images.fetch(chosen),
         split.labels[chosen],
-        card_of(report, name, recipe),
+        card_of(report, name, recipe, judge.provenance, cost),
         overwrite,
+    )
+
+
+def _cost(report: dict[str, Any], network: runs.NetworkConfig | None) -> Cost:
+    say(f"timing {report['file']}, {_TIMED_RUNS} runs")
+    latency_ms = median_latency_ms(report["file"], _TIMED_RUNS)
+    machine = report["machine"]
+    counted = None
+    if network is not None and network.image_size is not None:
+        strides = strides_for(network.spec, network.image_size, network.last_map)
+        counted = complexity(
+            network.spec, network.alpha, network.image_size, len(report["class_names"]), strides
+        )
+    return Cost(
+        size_bytes=report["facts"]["size_bytes"],
+        parameters=None if counted is None else counted.parameters,
+        macs=None if counted is None else counted.macs,
+        partitions=format_partitions(report["facts"]["partitions"]),
+        latency=f"{latency_ms:.2f} ms on {machine['cpu']} ({machine['architecture']}), LiteRT "
+        f"{machine['versions']['ai-edge-litert']}, 1 thread, median of {_TIMED_RUNS} runs",
     )

@@ -241,7 +241,7 @@ def format_report(content: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _partitions(partitions: dict[str, Any]) -> str:
+def format_partitions(partitions: dict[str, Any]) -> str:
     """How many, and what XNNPACK leaves to slower kernels; the bytes' QUANTIZE is always there."""
     left = [f"{name} {count}" for name, count in partitions["outside"].items()]
     return f"{partitions['count']}" + (f"; outside them {', '.join(left)}" if left else "")
@@ -258,7 +258,7 @@ def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", f"{image['dtype']} {list(image['shape'])}, raw RGB 0..255"),
         ("output", f"{probabilities['dtype']} {list(probabilities['shape'])}, probabilities"),
         ("operations", census),
-        ("XNNPACK partitions", _partitions(facts["partitions"])),
+        ("XNNPACK partitions", format_partitions(facts["partitions"])),
     ]
     calibration = content["calibration"]
     if calibration:

@@ -110,39 +110,68 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
     if source is not None:
         check_classes(model, source)
     judge = None if source is None else Judge(model, source)
-    trained = _trained(model, settings)
-    calibration = None
-    if settings.recipe.needs_calibration and trained is None:
-        assert source is not None
-        calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
-    say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
-    if trained is not None:
-        say("with the weights and ranges of quantization-aware training")
-        content, choices = conversion.write_trained(session.name, *trained), None
-    else:
-        content, choices = _make(model, calibration, settings, judge)
+    made = _make(session, model, source, judge, settings)
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
-    conversion.write_file(add_metadata(content, metadata), settings.recipe, written)
+    conversion.write_file(add_metadata(made.content, metadata), settings.recipe, written)
     converted = report.Converted(
         path=written,
         model_path=session.model_path,
         recipe=settings.recipe,
         hard_swish=settings.hard_swish_form,
-        calibration_images=0 if calibration is None else len(calibration),
+        calibration_images=made.calibration_images,
         seed=settings.seed,
         seconds=time.monotonic() - start,
-        choices=choices,
+        choices=made.choices,
     )
-    scores = None if judge is None else judge.scores(written)
-    content_report = report.make_report(converted, model.class_names, session.data, scores)
+    return _prove(session, settings, converted, model.class_names, judge)
+
+
+def _prove(
+    session: Session,
+    settings: Settings,
+    converted: report.Converted,
+    class_names: list[str],
+    judge: Judge | None,
+) -> dict[str, Any]:
+    """Evaluates a written file, puts it and its reports in place, and bundles it."""
+    scores = None if judge is None else judge.scores(converted.path)
+    content = report.make_report(converted, class_names, session.data, scores)
     split = None if judge is None else judge.split
-    content_report = accept(content_report, settings, written, split)
+    content = accept(content, settings, converted.path, split)
     if settings.bundle is not None and judge is not None and scores is not None:
-        rest = session.name, judge.split, scores, settings.seed, settings.overwrite
-        packaging.bundle_file(settings.bundle, content_report, *rest)
-    return content_report
+        rest = session.name, judge, scores, settings.seed, settings.overwrite
+        packaging.bundle_file(settings.bundle, content, *rest)
+    return content
+
+
+@dataclasses.dataclass(frozen=True)
+class _Made:
+    """The content of a .tflite, and how it was made; see `report.Converted`."""
+
+    content: bytes
+    choices: report.Choices | None = None
+    calibration_images: int = 0
+
+
+def _make(
+    session: Session,
+    model: KerasClassifier,
+    source: datasets.Source | None,
+    judge: Judge | None,
+    settings: Settings,
+) -> _Made:
+    say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
+    trained = _trained(model, settings)
+    if trained is not None:
+        say("with the weights and ranges of quantization-aware training")
+        return _Made(conversion.write_trained(session.name, *trained))
+    if not settings.recipe.needs_calibration:
+        return _Made(*_quantize(model, None, settings, judge))
+    assert source is not None
+    calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
+    return _Made(*_quantize(model, calibration, settings, judge), len(calibration))
 
 
 def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantization] | None:
@@ -159,7 +188,7 @@ def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantiz
     return trained
 
 
-def _make(
+def _quantize(
     model: KerasClassifier, calibration: np.ndarray | None, settings: Settings, judge: Judge | None
 ) -> tuple[bytes, report.Choices | None]:
     recipe = settings.recipe
@@ -212,8 +241,7 @@ def _check(session: Session, settings: Settings) -> None:
         files.refuse_existing(path, settings.overwrite)
     if settings.bundle is not None:
         bundle.check_target(settings.bundle, settings.overwrite)
-    if not os.path.isdir(os.path.dirname(os.path.abspath(settings.output))):
-        raise ValueError(f"the folder of --output must exist. Received: {settings.output}")
+    files.require_parent(settings.output)
     needs = [f"--quantize {settings.recipe.name}"] if settings.recipe.needs_calibration else []
     needs += ["--bundle"] if settings.bundle is not None else []
     needs += ["a budget"] if settings.budget != Budget() else []

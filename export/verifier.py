@@ -109,6 +109,19 @@ class CheckedTable:
         starts = range(start, start + 4 * min(count, most), 4)
         return [CheckedTable(self._content, self.follow(at)) for at in starts]
 
+    def table(self, slot: int) -> "CheckedTable | None":
+        """A field with a table; None where the table leaves it out."""
+        position = self.position(slot, 4)
+        return None if position is None else CheckedTable(self._content, self.follow(position))
+
+    def floats(self, slot: int) -> tuple[float, ...]:
+        """A field with a vector of 32-bit floats; empty where the table leaves it out."""
+        position = self.position(slot, 4)
+        if position is None:
+            return ()
+        start, count = self.vector(position, 4)
+        return struct.unpack_from(f"<{count}f", self._content, start)
+
 
 def root_table(content: bytes) -> CheckedTable:
     """The table at which a FlatBuffer begins; raises `ValueError` like it."""

@@ -27,7 +27,7 @@ from mobilenet_tf import files, specs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.recipe import Recipe
 
-MODEL, BEST, LABELS = "model.keras", "best.keras", "labels.txt"
+MODEL, BEST, LABELS = "model.keras", "best.keras", files.LABELS
 CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
 CHECKPOINT, QUANTIZATION = "checkpoint.weights.h5", "quantization.npz"
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")

@@ -17,7 +17,7 @@ from android_project import (
     xml_files,
 )
 
-from export import android_bundle
+from export import golden as bundle
 
 TOOLS = "{http://schemas.android.com/tools}"
 GRADLE_FILES = [PROJECT / name for name in ("build.gradle.kts", "app/build.gradle.kts")]
@@ -165,16 +165,16 @@ def test_versions_fit_each_other(catalog, app_gradle):
 
 def test_the_model_is_not_compressed(app_gradle):
     assert 'noCompress += "tflite"' in app_gradle
-    assert android_bundle.MODEL.endswith(".tflite")
+    assert bundle.MODEL.endswith(".tflite")
 
 
 def test_asset_names_are_the_bundle_s():
     golden = (MAIN / "kotlin" / "org" / "mobilenettf" / "app" / "Golden.kt").read_text()
     names = dict(re.findall(r'^const val (\w+)_FILE = "(.+)"$', golden, re.MULTILINE))
     assert names == {
-        "MODEL": android_bundle.MODEL,
-        "LABELS": android_bundle.LABELS,
-        "GOLDEN": android_bundle.GOLDEN,
+        "MODEL": bundle.MODEL,
+        "LABELS": bundle.LABELS,
+        "GOLDEN": bundle.GOLDEN,
     }
     literals = [
         re.findall(r'"[\w/]+\.(?:tflite|txt|json)"', path.read_text()) for path in kotlin_files()

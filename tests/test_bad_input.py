@@ -124,7 +124,11 @@ CONVERT = [
     ("--quantize none --model text.keras", 1, ["intact .keras", "text.keras"]),
     ("--quantize int8 --model text.keras", 2, ["--dataset", "Received: text.keras"]),
     ("--quantize none --model text.keras --output a.bin", 2, [".tflite", "Received: a.bin"]),
-    ("--quantize none --model text.keras --output gone/a.tflite", 1, ["--output", "gone/a.tflite"]),
+    (
+        "--quantize none --model text.keras --output gone/a.tflite",
+        1,
+        ["make it first", "gone/a.tflite"],
+    ),
     ("--quantize none --calibration-samples 0", 2, ["--calibration-samples", "Received: 0"]),
     ("--quantize none --data-dir x", 2, ["--data-dir", "--dataset"]),
 ]

@@ -1,7 +1,9 @@
 """Every network in every mode, and the whole of convert_tflite.py once."""
 
 import json
+import math
 import os
+import re
 import zipfile
 
 import numpy as np
@@ -72,7 +74,7 @@ def run(tmp_path_factory):
     """A finished run, as train.py leaves it, without the training."""
     data = make_folder(tmp_path_factory.mktemp("data"), dict.fromkeys(CLASSES, 10))
     folder = str(tmp_path_factory.mktemp("run"))
-    network = runs.NetworkConfig("v1", alpha=0.25, image_size=32)
+    network = runs.NetworkConfig("v1", alpha=0.25, image_size=32, last_map=2)
     config = runs.TrainConfig(network, DataConfig(data))
     runs.write_config(folder, config, {"class_names": list(CLASSES)})
     path = _lone_model(os.path.join(folder, runs.MODEL))
@@ -88,6 +90,23 @@ def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
     with open(os.path.join(bundle, "MODEL_CARD.md"), encoding="utf-8") as file:
         card = file.read()
     assert "6 images" in card and "epochs 20" in card
+    assert re.search(r"^\| data \| data\d+, a folder of images \|$", card, re.MULTILINE)
+    assert "| licence of the data | not known: fill in |" in card
+    model = keras.models.load_model(os.path.join(run, runs.MODEL), compile=False)
+    kernels = [
+        (math.prod(layer.kernel.shape), layer.output.shape)
+        for layer in model.layers
+        if hasattr(layer, "kernel")
+    ]
+    macs = sum(
+        weights * (math.prod(shape[1:3]) if len(shape) == 4 else 1) for weights, shape in kernels
+    )
+    assert f"| multiply-accumulates (MACs) | {macs:,d} |" in card
+    assert f"| parameters of the Keras model | {model.count_params():,d} |" in card
+    assert re.search(
+        r"^\| latency \| \d+\.\d\d ms on .+, 1 thread, median of 50 runs \|$", card, re.MULTILINE
+    )
+    assert "| XNNPACK partitions | 1" in card and "benchmarks.arm model.tflite" in card
     assert len(os.listdir(os.path.join(bundle, "images"))) == 6
     output = os.path.join(run, "mobilenet_v1_0.25_32_int8.tflite")
     with open(f"{output[:-7]}.json", encoding="utf-8") as file:

@@ -4,11 +4,12 @@ import io
 import json
 import os
 import struct
+import tempfile
 import zipfile
 
 import numpy as np
 import pytest
-from image_files import write_bytes
+from image_files import encoded, write_bytes
 from tiny_tflite import SIDE, expected_scores, tiny_model
 
 from export import flatbuffer, labels, metadata
@@ -155,11 +156,11 @@ def _names(*names: str) -> bytes:
 
 
 BAD_LABELS = {
-    "too few": (_names("a", "b"), ["one label per output", "2 labels for 3 outputs"]),
-    "too many": (_names(*"abcd"), ["one label per output", "4 labels for 3 outputs"]),
+    "too few": (_names("a", "b"), ["one label per output", "2 for 3 outputs"]),
+    "too many": (_names(*"abcd"), ["one label per output", "4 for 3 outputs"]),
     "far too many": (_names(*map(str, range(10_001))), ["1 to 10,000", "Received: 10,001"]),
-    "none": (b"", ["1 to 10,000", "Received: 0"]),
-    "a blank last one": (b"a\nb\n\n", ["blank", "rename or remove", "label 3"]),
+    "none": (b"", ["write one a line", "no label"]),
+    "a blank last one": (b"a\nb\n\n", ["blank", "remove the line", "label 3 of 3"]),
     "a blank one": (b"a\n \nc\n", ["blank", "label 2"]),
     "a line separator": (_names("a", "b\u2028b", "c"), ["line break", "label 2"]),
     "a NUL": (_names("a", "b", "c\0"), ["NUL", "label 3"]),
@@ -182,6 +183,19 @@ def _with_zip(compression: int, name: str) -> bytes:
     return stream.getvalue()
 
 
+def _random_metadata(content: bytes) -> bytes:
+    """Noise in place of the whole metadata, behind the length of the buffer."""
+    at = content.index(b"M001") - 4
+    (length,) = struct.unpack_from("<I", content, at - 4)
+    return content[:at] + np.random.default_rng(0).bytes(length) + content[at + length :]
+
+
+def _two_outputs() -> bytes:
+    model = flatbuffer.read_model(tiny_model())
+    model.subgraphs[0].outputs = [5, 6]
+    return flatbuffer.pack_model(model)
+
+
 SOUND = add_metadata(tiny_model(), FULL)
 BAD_FILES = {
     "empty": (b"", ["intact .tflite"]),
@@ -194,13 +208,19 @@ BAD_FILES = {
     "other zip": (_with_zip(zipfile.ZIP_STORED, "readme.txt"), ["labels.txt", "without it"]),
     "damaged metadata": (_damaged_metadata(SOUND), ["metadata", "intact"]),
     "other metadata": (SOUND.replace(b"M001", b"M002"), ["M001", "add it again"]),
+    "a PNG": (encoded(), ["intact .tflite", "TFL3"]),
+    "a sound zip": (_with_zip(zipfile.ZIP_STORED, "labels.txt")[-200:], ["intact .tflite"]),
+    "identifier only": (b"\x08\0\0\0TFL3", ["intact .tflite"]),
+    "random bytes": (np.random.default_rng(3).bytes(5000), ["intact .tflite"]),
+    "random metadata": (_random_metadata(SOUND), ["metadata must be intact"]),
+    "no classifier": (_two_outputs(), ["image classifier", "1 inputs, 2 outputs"]),
 }
 
 
 def _refuse(arguments, words, capfd, code=1) -> None:
     assert metadata.main(arguments) == code
     out, err = capfd.readouterr()
-    problems = [line for line in err.splitlines() if line.startswith("error: ")]
+    problems = [line for line in err.splitlines(keepends=True) if line.startswith("error: ")]
     assert out == "" and len(problems) == 1 and "Traceback" not in err
     assert all(word in problems[0] for word in words), problems[0]
 
@@ -211,14 +231,50 @@ def test_bad_labels_are_one_line_and_write_nothing(kind, tmp_path, capfd):
     model = write_bytes(tmp_path / "m.tflite", tiny_model())
     names = write_bytes(tmp_path / "names.txt", content)
     output = str(tmp_path / "new.tflite")
-    _refuse([model, "--labels", names, "--output", output], words, capfd)
+    _refuse([model, "--labels", names, "--output", output], [*words, names], capfd)
     assert sorted(os.listdir(tmp_path)) == ["m.tflite", "names.txt"]
 
 
 @pytest.mark.parametrize("kind", BAD_FILES)
 def test_bad_files_are_one_line(kind, tmp_path, capfd):
     content, words = BAD_FILES[kind]
-    _refuse([write_bytes(tmp_path / "m.tflite", content)], words, capfd)
+    path = write_bytes(tmp_path / "the 'new' größe.tflite", content)
+    _refuse([path], [*words, path], capfd)
+
+
+def test_an_output_that_is_no_tflite_is_wrong_usage(capfd):
+    with pytest.raises(SystemExit) as exit_:
+        metadata.main(["m.tflite", "--labels", "names.txt", "--output", "names.txt"])
+    assert exit_.value.code == 2
+    assert "must end in .tflite. Received: names.txt" in capfd.readouterr().err
+
+
+def test_no_right_to_read_or_write(tmp_path, capfd, monkeypatch):
+    """Root may do everything, so the refusals are made."""
+    model = write_bytes(tmp_path / "m.tflite", tiny_model())
+    names = write_bytes(tmp_path / "names.txt", b"a\nb\nc\n")
+
+    def deny(**options):
+        raise PermissionError(13, "Permission denied", os.path.join(options["dir"], ".new-x"))
+
+    monkeypatch.setattr(tempfile, "mkstemp", deny)
+    words = [f"Permission denied: {tmp_path}\n"]
+    _refuse([model, "--labels", names, "--overwrite"], words, capfd)
+
+
+def test_labels_of_several_classes_are_noted(tmp_path, capfd):
+    model = write_bytes(tmp_path / "m.tflite", tiny_model(4))
+    names = write_bytes(tmp_path / "names.txt", b"crane\nbee\ncrane\nant\n")
+    assert metadata.main([model, "--labels", names, "--overwrite"]) == 0
+    (note,) = [line for line in capfd.readouterr().err.splitlines() if "note" in line]
+    assert note.endswith("cannot tell them apart: crane")
+
+
+def test_only_float_inputs_are_normalized():
+    assert "uint8 input: the bytes" in metadata.format_metadata(FULL, "uint8")
+    assert "float32 input: (pixel - 0) / 1" in metadata.format_metadata(FULL, "float32")
+    bare = ModelMetadata(NAMES, mean=(), std=())
+    assert "MediaPipe refuses" in metadata.format_metadata(bare, "float32")
 
 
 def test_missing_files_and_wrong_usage(tmp_path, capfd):
@@ -229,6 +285,15 @@ def test_missing_files_and_wrong_usage(tmp_path, capfd):
     _refuse([model, "--name", "x", "--overwrite"], ["--labels"], capfd, code=2)
     _refuse([model, "--overwrite"], ["--labels"], capfd, code=2)
     _refuse([model, "--name", "x"], ["--overwrite", "m.tflite"], capfd)
+    names = write_bytes(tmp_path / "names.txt", b"a\nb\nc\n")
+    adding = [model, "--labels", names, "--output"]
+    _refuse([*adding, str(tmp_path / "gone" / "x.tflite")], ["must exist", "gone/x.tflite"], capfd)
+    (tmp_path / "folder.tflite").mkdir()
+    folder = str(tmp_path / "folder.tflite")
+    _refuse([folder], ["must be a .tflite file", folder], capfd)
+    _refuse([*adding, folder, "--overwrite"], [f"Is a directory: {folder}\n"], capfd)
+    _refuse([model, "--labels", folder, "--overwrite"], [f"Is a directory: {folder}\n"], capfd)
+    assert sorted(os.listdir(tmp_path)) == ["folder.tflite", "m.tflite", "names.txt"]
     assert (tmp_path / "m.tflite").read_bytes() == tiny_model()
 
 

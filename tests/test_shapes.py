@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from mobilenet_tf.data import shapes
+from mobilenet_tf.data import datasets, shapes
 
 EXAMPLES = 50  # Of each split, in the reduced dataset.
 
@@ -188,6 +188,9 @@ def test_info(data_dir: Path) -> None:
     assert info.supervised_keys == ("image", "label")
     assert info.features["label"].names == list(shapes.LABELS)
     assert info.description and info.citation
+    found = datasets.open_source(datasets.DataConfig("shapes", data_dir=str(data_dir))).provenance
+    assert found.source == "shapes/1.0.0, drawn by mobilenet_tf"
+    assert (found.license, found.citation) == ("Apache-2.0", info.citation.strip())
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

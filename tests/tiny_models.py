@@ -122,10 +122,16 @@ def metadata(normalizes: bool, label_file: str) -> bytes:
             builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
 
+    def floats(*values: float) -> int:
+        return builder.CreateNumpyVector(np.array(values, np.float32))
+
     name = builder.CreateString(label_file)
     file = table({0: ("offset", name), 2: ("byte", 2)})  # TENSOR_AXIS_LABELS
     output = table({6: ("offset", vector([file]))})
-    units = [table({0: ("byte", 1), 1: ("offset", table({}))})] if normalizes else []
+    units = []
+    if normalizes:
+        options = table({0: ("offset", floats(0.0)), 1: ("offset", floats(1.0))})
+        units = [table({0: ("byte", 1), 1: ("offset", options)})]
     image = table({4: ("offset", vector(units))})
     subgraph = table({2: ("offset", vector([image])), 3: ("offset", vector([output]))})
     builder.Finish(table({3: ("offset", vector([subgraph]))}), file_identifier=b"M001")

@@ -8,26 +8,28 @@ schema = flatbuffer.schema
 SIDE = 4  # Of the input, in pixels.
 
 
-def weights(classes: int, side: int = SIDE) -> np.ndarray:
-    """float32 (classes, side * side * 3), the model's only weights."""
+def weights(classes: int, height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    """float32 (classes, height * width * 3), the model's only weights."""
     rng = np.random.default_rng(classes)
-    return rng.normal(0, 0.002, (classes, side * side * 3)).astype(np.float32)
+    return rng.normal(0, 0.002, (classes, height * width * 3)).astype(np.float32)
 
 
 def expected_scores(pixels: np.ndarray, classes: int) -> np.ndarray:
-    """float32 (classes,), what the model gives for uint8 (side, side, 3)."""
-    logits = weights(classes, pixels.shape[0]) @ pixels.reshape(-1).astype(np.float32)
+    """float32 (classes,), what the model gives for uint8 (height, width, 3)."""
+    logits = weights(classes, *pixels.shape[:2]) @ pixels.reshape(-1).astype(np.float32)
     powers = np.exp(logits - logits.max())
     return powers / powers.sum()
 
 
-def tiny_model(classes: int = 3, dtype: str = "uint8", side: int = SIDE) -> bytes:
-    """Content of a .tflite: `image` (1, side, side, 3) to `probabilities` (1, classes)."""
-    flat = side * side * 3
+def tiny_model(
+    classes: int = 3, dtype: str = "uint8", height: int = SIDE, width: int = SIDE
+) -> bytes:
+    """Content of a .tflite: `image` (1, height, width, 3) to `probabilities` (1, classes)."""
+    flat = height * width * 3
     shape_values = np.array([1, flat], np.int32)
     tensors = [
-        _tensor("image", (1, side, side, 3), dtype),
-        _tensor("pixels", (1, side, side, 3), "float32"),
+        _tensor("image", (1, height, width, 3), dtype),
+        _tensor("pixels", (1, height, width, 3), "float32"),
         _tensor("flat_shape", (2,), "int32", buffer=1),
         _tensor("flat", (1, flat), "float32"),
         _tensor("weights", (classes, flat), "float32", buffer=2),
@@ -46,7 +48,7 @@ def tiny_model(classes: int = 3, dtype: str = "uint8", side: int = SIDE) -> byte
     model.version, model.subgraphs = 3, [graph]
     names = ("CAST", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX")
     model.operatorCodes = [_code(getattr(schema.BuiltinOperator, name)) for name in names]
-    contents = (None, shape_values.tobytes(), weights(classes, side).tobytes())
+    contents = (None, shape_values.tobytes(), weights(classes, height, width).tobytes())
     model.buffers = [_buffer(content) for content in contents]
     return flatbuffer.pack_model(model)
 
@@ -74,6 +76,8 @@ def _operator(code: int, inputs: list[int], outputs: list[int], options: str, **
 def _code(builtin: int):
     code = schema.OperatorCodeT()
     code.builtinCode, code.deprecatedBuiltinCode = builtin, min(builtin, 127)
+    if builtin == schema.BuiltinOperator.FULLY_CONNECTED:
+        code.version = 2  # One that the file holds: it leaves out a version of 1.
     return code
 
 

@@ -76,7 +76,9 @@ def _classes(graph: Graph) -> int:
 
 def no_labels(graph: Graph) -> list[str]:
     """Labels that are missing from the file."""
-    return ["no labels"] if graph.attachments.labels is None else []
+    attachments = graph.attachments
+    missing = attachments.labels is None and not attachments.is_compressed
+    return ["no labels"] if missing else []
 
 
 def wrong_label_count(graph: Graph) -> list[str]:

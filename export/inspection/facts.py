@@ -3,9 +3,10 @@
 import collections
 import dataclasses
 
+from export.flatbuffer import read_file
 from export.inspection.attachments import Attachments
 from export.inspection.clients import Finding, findings
-from export.inspection.file_graph import Graph, Tensor, read_file, read_graph
+from export.inspection.file_graph import Graph, Tensor, read_graph
 from export.inspection.partitions import Partitions, count_partitions
 from export.inspection.precision import Leftover, float_leftovers, quantization
 from export.inspection.runtime_versions import MinimumRuntime, minimum_runtime

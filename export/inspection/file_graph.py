@@ -2,15 +2,11 @@
 
 import collections
 import dataclasses
-import os
-import stat
 
 from ai_edge_litert import schema_py_generated as schema
 
 from export.flatbuffer import read_model
 from export.inspection.attachments import Attachments, clean, read_attachments
-
-_MAX_FILE_BYTES = 2**31 - 1  # Beyond that, the offsets of a FlatBuffer do not reach.
 
 FLOATS = frozenset({"float16", "float32", "float64", "bfloat16"})
 QUANTIZED = frozenset({"int2", "int4", "uint4", "int8", "uint8", "int16"})
@@ -91,27 +87,6 @@ class Graph:
     def activations(self, indices: tuple[int, ...]) -> list[Tensor]:
         """Those of the tensors that are computed, not stored."""
         return [self.tensors[i] for i in indices if not self.tensors[i].is_constant]
-
-
-def read_file(path: str) -> bytes:
-    """Reads a whole model file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a regular file, or larger than a .tflite's offsets reach.
-    """
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"no such model; check the path. Received: {path}")
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError(f"the model must be a .tflite file. Received: {path}, which is none")
-    if status.st_size > _MAX_FILE_BYTES:
-        raise ValueError(
-            f"files of up to 2 GiB are read; larger ones keep weights outside the FlatBuffer, "
-            f"which image classifiers have no need of. Received: {path}, {status.st_size:,d} bytes"
-        )
-    with open(path, "rb") as file:
-        return file.read()
 
 
 def read_graph(content: bytes) -> Graph:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import folder, tfds_source
+from mobilenet_tf.data.provenance import Provenance
 from mobilenet_tf.data.store import Split
 from mobilenet_tf.layout import MIN_IMAGE_SIZE
 
@@ -49,6 +50,10 @@ class Source(Protocol):
     @property
     def native_size(self) -> int | None:
         """Usual side of the images in pixels; None where it is not known."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the data come from."""
 
     def read_train(self, image_size: int) -> Split:
         """The training images, stretched to the size."""
@@ -104,6 +109,8 @@ class FolderSource:
         self.class_names = listed.class_names
         self.notes = folder.check_folder(listed, config.skip_bad_images)
         self._skip = config.skip_bad_images
+        # A folder's place on this machine is nobody else's business.
+        self._name = os.path.basename(os.path.abspath(config.dataset))
         if config.val_dataset:
             self._train = listed
             validation = folder.list_folder(config.val_dataset)
@@ -113,6 +120,11 @@ class FolderSource:
             self._train, self._validation = folder.split_folder(
                 listed, config.val_fraction, config.seed
             )
+
+    @property
+    def provenance(self) -> Provenance:
+        """A folder says nothing of its licence."""
+        return Provenance(f"{self._name}, a folder of images")
 
     @property
     def native_size(self) -> int | None:

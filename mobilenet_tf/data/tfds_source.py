@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobilenet_tf.data.images import ImageError, resize_image, to_rgb_array
+from mobilenet_tf.data.provenance import Provenance
 from mobilenet_tf.data.store import ArrayImages, Split, empty_pixels
 from mobilenet_tf.progress import progress
 
@@ -117,6 +118,20 @@ class TFDSSource:
         """Side of the images in pixels; None where it varies."""
         shape = self._builder.info.features[self._image_key].shape
         return min(shape[:2]) if shape[0] and shape[1] else None
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the data set says of itself."""
+        info = self._builder.info
+        if info.name in _OWN_BUILDERS:
+            source = f"{info.full_name}, drawn by mobilenet_tf"
+        else:
+            source = f"{info.full_name} of TensorFlow Datasets, {info.homepage}"
+        return Provenance(
+            source,
+            info.redistribution_info.license or None,
+            (info.citation or "").strip(),
+        )
 
     def read_train(self, image_size: int) -> Split:
         """Decodes and stretches the training images."""

@@ -81,8 +81,8 @@ async function chooseEngine(id) {
   await classifyPicture();
 }
 
-async function choosePicture(blob, name, golden = null) {
-  const canvas = await decodePicture(blob, name);
+async function choosePicture(blob, name, golden = null, advice) {
+  const canvas = await decodePicture(blob, name, advice);
   stopCamera();
   state.picture = { canvas, golden };
   view.markSample(null);
@@ -136,6 +136,7 @@ async function toggleCamera() {
   view.markSample(null);
   view.showPicture(null);
   view.showCamera(true);
+  view.scrollToResults();
   nextFrame(document.createElement("canvas"), []);
 }
 
@@ -172,6 +173,7 @@ async function classifyFrame(canvas, timesMs) {
 async function openFile(file) {
   if (file.type.startsWith("image/")) {
     await choosePicture(file, file.name);
+    view.scrollToResults();
     return;
   }
   const bytes = new Uint8Array(await file.arrayBuffer());
@@ -188,7 +190,7 @@ async function openFirstModel() {
   }
   const samples = golden.images.map((image) => ({ ...image, address: bundleAddress(image.file) }));
   view.showSamples(samples, (sample, button) =>
-    enqueue("", () => chooseSample(sample, button)),
+    enqueue("", () => chooseSample(sample, button).then(view.scrollToResults)),
   );
   const model = await readBundleFile(golden.model);
   await loadModel(golden.model, new Uint8Array(await model.arrayBuffer()), golden);
@@ -196,7 +198,8 @@ async function openFirstModel() {
 }
 
 async function chooseSample(sample, button) {
-  await choosePicture(await readBundleFile(sample.file), sample.file, sample);
+  const advice = "write the bundle again with convert_tflite.py --bundle";
+  await choosePicture(await readBundleFile(sample.file), sample.file, sample, advice);
   view.markSample(button);
 }
 

@@ -11,17 +11,37 @@ const FOLDER = new URL("../bundle/", import.meta.url);
 export async function findBundle() {
   const response = await fetchFile("golden.json").catch(() => null);
   if (!response?.ok) return null;
-  const golden = await response.json();
-  if (golden.format !== 1) {
-    throw new UserError(`golden.json must have format 1. Received: ${golden.format}`);
+  return checked(await response.text());
+}
+
+function checked(text) {
+  let golden;
+  try {
+    golden = JSON.parse(text);
+  } catch {
+    throw broken("golden.json is damaged");
+  }
+  if (golden?.format !== 1) throw broken(`golden.json has format ${golden?.format}, not 1`);
+  const images = Array.isArray(golden.images) ? golden.images : [];
+  const isSound = ({ file, label, top1, probabilities }) =>
+    [file, label, top1].every((value) => typeof value === "string") && Array.isArray(probabilities);
+  if (typeof golden.model !== "string" || !images.length || !images.every((image) => image && isSound(image))) {
+    throw broken("golden.json is not complete");
   }
   return golden;
+}
+
+function broken(what) {
+  return new UserError(
+    `The bundle's ${what}; write the bundle again with convert_tflite.py --bundle, ` +
+      "or open a model and an image of your own.",
+  );
 }
 
 /** The bytes of one file of the bundle. */
 export async function readBundleFile(path) {
   const response = await fetchFile(path).catch(() => null);
-  if (!response?.ok) throw new UserError(`The bundle has no ${path}; write the bundle again.`);
+  if (!response?.ok) throw broken(`${path} is missing`);
   return response.blob();
 }
 

@@ -2,6 +2,9 @@
 
 import { UserError } from "./errors.js";
 
+// What files of the formats that every browser reads start with, in Latin-1.
+const STARTS = ["\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "GIF8", "BM"];
+
 // The largest canvas of every browser; larger photographs are scaled down to it first.
 const MAX_PIXELS = 16_777_216;
 
@@ -10,9 +13,10 @@ const MAX_PIXELS = 16_777_216;
  *
  * @param {Blob} blob any image format that the browser reads.
  * @param {string} name for messages.
+ * @param {string} [advice] what to do about an image that cannot be read.
  * @returns {Promise<HTMLCanvasElement>}
  */
-export async function decodePicture(blob, name) {
+export async function decodePicture(blob, name, advice) {
   let bitmap;
   try {
     // Python's reader ignores colour profiles, too.
@@ -21,7 +25,11 @@ export async function decodePicture(blob, name) {
       colorSpaceConversion: "none",
     });
   } catch {
-    throw new UserError(`${name} is not an image that this browser can read; try JPEG or PNG.`);
+    throw new UserError(
+      (await startsLikeImage(blob))
+        ? `${name} is cut off or damaged; ${advice ?? "copy it again, or open another"}.`
+        : `${name} is not an image that this browser can read; ${advice ?? "try JPEG or PNG"}.`,
+    );
   }
   const scale = Math.min(1, Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height)));
   const canvas = document.createElement("canvas");
@@ -33,6 +41,12 @@ export async function decodePicture(blob, name) {
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
   return canvas;
+}
+
+async function startsLikeImage(blob) {
+  const bytes = new Uint8Array(await blob.slice(0, 8).arrayBuffer());
+  const text = String.fromCharCode(...bytes);
+  return STARTS.some((start) => text.startsWith(start));
 }
 
 /**

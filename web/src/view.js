@@ -127,9 +127,16 @@ export function markSample(chosen) {
   }
 }
 
-/** Shows whether the camera is on. */
+/** Shows whether the camera is on: the button says what a click does. */
 export function showCamera(isOn) {
-  elements.camera.setAttribute("aria-pressed", String(isOn));
+  elements.camera.textContent = isOn ? "Stop camera" : "Camera";
+  elements.camera.classList.toggle("is-on", isOn);
+}
+
+/** Brings the results onto the screen, where a choice below them has moved them away. */
+export function scrollToResults() {
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  byId("results").scrollIntoView({ block: "nearest", behavior: isCalm ? "auto" : "smooth" });
 }
 
 /** Fills the choice of engines. */

@@ -1,7 +1,8 @@
 /** Drives the page in Chromium with the bundles named in BUNDLES (folders, separated by ":"). */
 
 import assert from "node:assert/strict";
-import { readFileSync, mkdirSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
@@ -148,7 +149,7 @@ describe("the page", { skip }, () => {
       [file("notes.tflite", "this is a text, not a model"), "not a .tflite file"],
       [file("empty.tflite", ""), "not a .tflite file"],
       [file("model.keras", "PK\x03\x04 and so on"), "not a .tflite file"],
-      [file("head.tflite", model.subarray(0, 4000)), "is cut off or damaged"],
+      [file("head.tflite", model.subarray(0, Math.floor(model.length / 4))), "is cut off or damaged"],
       [file("half.tflite", model.subarray(0, model.length / 2)), "is cut off or damaged"],
       [file("nolabels.tflite", model.subarray(0, model.length - 40)), "is cut off or damaged"],
       [file("few.tflite", models.withLabels(model, "a\nb\n")), `has 2 labels for ${labels.length} classes`],
@@ -177,6 +178,10 @@ describe("the page", { skip }, () => {
     }
     await page.locator("#image-file").setInputFiles(file("broken.png", "no pixels", "image/png"));
     await waitForText(page, "#error", "broken.png is not an image");
+    const whole = readFileSync(join(folder, golden.images[0].file));
+    const half = file("half.png", whole.subarray(0, whole.length / 2), "image/png");
+    await page.locator("#image-file").setInputFiles(half);
+    await waitForText(page, "#error", "half.png is cut off or damaged; copy it again, or open another.");
     await context.close();
   });
 
@@ -253,8 +258,52 @@ describe("the page", { skip }, () => {
     const { context, page } = await open(browser, url);
     await page.locator("#camera").click();
     await page.waitForFunction(() => /camera/.test(document.querySelector("#error").textContent));
-    assert.equal(await page.locator("#camera").getAttribute("aria-pressed"), "false");
+    assert.equal(await text(page, "#camera"), "Camera");
     await context.close();
+  });
+
+  test("a broken bundle is said so in one sentence", async (t) => {
+    const copy = mkdtempSync(join(tmpdir(), "it's a \"bundle\" "));
+    const own = await startServer({ bundle: copy, port: 8500 });
+    t.after(() => {
+      own.server.close();
+      own.server.closeAllConnections();
+      rmSync(copy, { recursive: true });
+    });
+    const write = (name, content) => writeFileSync(join(copy, name), content);
+    const first = golden.images[0].file;
+    const cases = [
+      [() => write("golden.json", '{"format": 1, "mod'), "golden.json is damaged"],
+      [() => write("golden.json", "null"), "golden.json has format undefined"],
+      [() => write("golden.json", '{"format": 1, "model": "m", "images": [null]}'), "is not complete"],
+      [() => rmSync(join(copy, golden.model)), `${golden.model} is missing`],
+      [() => write(first, readFileSync(join(folder, first)).subarray(0, 60)), `${first} is cut off`],
+      [() => write(first, "text"), `${first} is not an image`],
+    ];
+    for (const [spoil, message] of cases) {
+      cpSync(folder, copy, { recursive: true });
+      spoil();
+      const { context, page } = await open(browser, own.url);
+      const shown = await text(page, "#error");
+      assert.ok(shown.includes(message) && shown.includes("write the bundle again"), shown);
+      assert.match(shown, /^[^\n]{1,200}\.$/);
+      await context.close();
+    }
+  });
+
+  test("a small phone: the answer on the first screen, the buttons in one row", async () => {
+    const withCamera = await launchChromium(FAKE_CAMERA);
+    const viewport = { width: 360, height: 740 };
+    const { page } = await open(withCamera, url, { viewport, permissions: ["camera"] });
+    const bottom = await page.locator("#top li").nth(2).evaluate((row) => row.getBoundingClientRect().bottom);
+    assert.ok(bottom < viewport.height, `the third class ends at ${bottom}`);
+    await page.locator("#camera").click();
+    await waitForText(page, "#camera", "Stop camera");
+    const tops = await page.locator("#picture .head .button, #camera").evaluateAll((buttons) =>
+      buttons.map((button) => button.getBoundingClientRect().top),
+    );
+    assert.equal(tops[0], tops[1]);
+    await withCamera.close();
   });
 
   test("the camera runs with both engines and stops", async () => {
@@ -265,10 +314,11 @@ describe("the page", { skip }, () => {
       await choose(page, engine);
       const before = await text(page, "#detail");
       await page.waitForFunction((old) => document.querySelector("#detail").textContent !== old, before);
-      assert.equal(await page.locator("#camera").getAttribute("aria-pressed"), "true");
+      assert.equal(await page.getByRole("button", { name: "Stop camera", exact: true }).count(), 1);
     }
     await page.locator("#camera").click();
     await page.waitForFunction(() => document.querySelector("#video").srcObject === null);
+    assert.equal(await text(page, "#camera"), "Camera");
     assert.equal(await text(page, "#error"), "");
     await withCamera.close();
   });
