@@ -1,7 +1,7 @@
 """Scales of a graph's activations, as integers and XNNPACK need them."""
 
 from export.graph import Graph
-from export.ranges import ESTIMATORS, Histogram
+from export.ranges import LOGIT_ESTIMATORS, Histogram
 from export.scales import Bits, TensorScale
 
 
@@ -13,7 +13,7 @@ def activation_scales(
     Args:
         graph: in the export form.
         spread: the distribution of each node's output.
-        estimators: of `ranges.ESTIMATORS`, by node name.
+        estimators: of `ranges.LOGIT_ESTIMATORS`, by node name.
         bits: of the stored integers.
 
     Returns:
@@ -31,7 +31,7 @@ def activation_scales(
         elif node.op == "shift":
             scales[node.name] = TensorScale.of_range(node.offset, 255.0 + node.offset, bits)
         else:
-            low, high = ESTIMATORS[estimators[node.name]](histogram)
+            low, high = LOGIT_ESTIMATORS[estimators[node.name]](histogram)
             scales[node.name] = TensorScale.of_range(low, high, bits)
     return for_xnnpack(graph, scales)
 

@@ -1,19 +1,21 @@
 """Post-training quantization: scales and rounding, chosen by measurement."""
 
+import collections
 import dataclasses
 from typing import Literal
 
 import numpy as np
+import tensorflow as tf
 
 from export import calibration
 from export.activation_scales import activation_scales
 from export.compute import probabilities
 from export.correction import balance_kernels, channel_means, correct_biases
 from export.equalization import equalize
-from export.fake import quantized_probabilities
+from export.fake import fake_quantize, quantized_probabilities
 from export.graph import Graph, Node, rewrite
-from export.ranges import ESTIMATORS, Histogram
-from export.scales import Bits, Quantization
+from export.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
+from export.scales import Bits, Quantization, TensorScale
 
 MIXED = "per activation"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
@@ -85,7 +87,7 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
     fitting, held_out = _divide(images)
     graph = round_shift(graph) if bits == 8 else graph
     expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
-    return _choose(_Form.seen_on(graph, fitting), expected, fitting, held_out, bits, seed)
+    return _choose(_Form.seen_on(graph, fitting, held_out), expected, fitting, held_out, bits, seed)
 
 
 def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chosen:
@@ -94,10 +96,10 @@ def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chose
     graph = round_shift(graph)
     # Both against the network as it is: the equalized one clips a little differently.
     expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
-    form = _Form.seen_on(graph, fitting)
+    form = _Form.seen_on(graph, fitting, held_out)
     equalized = equalize(graph, fitting)
     if equalized is not graph:
-        other = _Form.seen_on(equalized, fitting)
+        other = _Form.seen_on(equalized, fitting, held_out)
         # With the one estimator that no outlier misleads about what clipping costs.
         whole = [f.divergence(f.scheme("min-max"), held_out, expected) for f in (form, other)]
         form = other if whole[1] < whole[0] else form
@@ -123,25 +125,30 @@ class _Form:
         spread: the distribution of each node's output.
         trial_images: that correct biases while schemes are compared.
         means: `channel_means` on them.
+        logit_estimator: what the range of the logits is taken from.
     """
 
     graph: Graph
     spread: dict[str, Histogram]
     trial_images: np.ndarray
     means: dict[str, np.ndarray]
+    logit_estimator: str
 
     @classmethod
-    def seen_on(cls, graph: Graph, fitting: np.ndarray) -> "_Form":
+    def seen_on(cls, graph: Graph, fitting: np.ndarray, held_out: np.ndarray) -> "_Form":
         trial = fitting[:_TRIAL_IMAGES]
         spread = calibration.histograms(graph, fitting)
-        return cls(graph, spread, trial, channel_means(graph, trial))
+        estimator = _logit_estimator(graph, spread, held_out)
+        return cls(graph, spread, trial, channel_means(graph, trial), estimator)
 
     def scheme(self, estimator: str, bits: Bits = 8) -> Quantization:
         """Scales by one estimator for all."""
         return self.mixed_scheme(dict.fromkeys(self.spread, estimator), bits)
 
     def mixed_scheme(self, estimators: dict[str, str], bits: Bits = 8) -> Quantization:
-        """Scales by an estimator for each node."""
+        """Scales by an estimator for each node but the logits."""
+        if bits == 8:
+            estimators = {**estimators, _logits(self.graph).name: self.logit_estimator}
         return Quantization(activation_scales(self.graph, self.spread, estimators, bits))
 
     def divergence(self, scheme: Quantization, held_out: np.ndarray, expected: np.ndarray) -> float:
@@ -172,8 +179,10 @@ def _choose(
         name: form.divergence(scheme, held_out, expected) for name, scheme in schemes.items()
     }
     chosen = min(divergences, key=lambda name: divergences[name])
-    used = [best[name] if chosen == MIXED else chosen for name in schemes[chosen].scales]
-    counts = {name: used.count(name) for name in names if name in used}
+    used = best if chosen == MIXED else dict.fromkeys(schemes[chosen].scales, chosen)
+    if bits == 8:
+        used = {**used, _logits(form.graph).name: form.logit_estimator}
+    counts = dict(collections.Counter(used.values()))
     return Chosen(
         form.graph, schemes[chosen], chosen, divergences, counts, False, fitting, held_out
     )
@@ -232,6 +241,25 @@ def round_shift(graph: Graph) -> Graph:
         return [dataclasses.replace(node, bias=bias + rest * kernel.sum(axes).reshape(-1))]
 
     return rewrite(graph, visit)
+
+
+def _logits(graph: Graph) -> Node:
+    """What the softmax reads, before it is reshaped."""
+    return next(node for node in reversed(graph.nodes) if node.op not in ("softmax", "reshape"))
+
+
+def _logit_estimator(graph: Graph, spread: dict[str, Histogram], held_out: np.ndarray) -> str:
+    """The range that changes the probabilities least, all else being exact."""
+    node = _logits(graph)
+    logits = probabilities(Graph(graph.nodes[:-1]), held_out[:_COMPARED_IMAGES])
+    exact = tf.nn.softmax(logits).numpy()
+
+    def divergence(estimator: str) -> float:
+        low, high = LOGIT_ESTIMATORS[estimator](spread[node.name])
+        rounded = fake_quantize(logits, TensorScale.of_range(low, high))
+        return mean_divergence(exact, tf.nn.softmax(rounded).numpy())
+
+    return min(LOGIT_ESTIMATORS, key=divergence)
 
 
 def _best_estimators(

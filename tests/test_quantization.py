@@ -75,6 +75,30 @@ def test_percentile_keeps_an_end_with_much_mass():
     assert ranges.percentile_999(_histogram(values))[0] == 0.0
 
 
+def test_upper_part_by_hand():
+    # Even from -10 to 30: a tenth is clipped below, a tenth of the maximum added above.
+    low, high = ranges.upper_part(_histogram(np.linspace(-10.0, 30.0, 400_001)))
+    assert low == pytest.approx(-6.0, abs=0.02) and high == pytest.approx(33.0, abs=0.01)
+
+
+def test_logits_that_no_softmax_shows_are_clipped():
+    # 30 classes at -100, one at 5, one at 5.1: covering all has steps of 0.41, a tie.
+    logits = np.concatenate([np.full(30, -100.0), [5.0, 5.1]]).astype(np.float32)
+    shape = (1, 1, 32)
+    nodes = (
+        Node("image", "input", (), (1, 1, 3)),
+        Node("mean", "mean", ("image",), (1, 1, 3)),
+        Node("conv", "conv", ("mean",), shape, np.zeros((1, 1, 3, 32), np.float32), logits),
+        Node("reshape", "reshape", ("conv",), (32,)),
+        Node("softmax", "softmax", ("reshape",), (32,)),
+    )
+    images = np.random.default_rng(0).integers(0, 256, (8, 1, 1, 3), np.uint8)
+    chosen = quantizer.choose_scales(Graph(nodes), images, 8, seed=0)
+    scores = quantized_probabilities(chosen.graph, chosen.quantization, images)
+    exact = np.exp([5.0, 5.1]) / np.exp([5.0, 5.1]).sum()
+    np.testing.assert_allclose(scores[0, 30:], exact, atol=0.02)
+
+
 def test_mean_squared_error_is_least_among_ranges():
     histogram = _histogram(np.random.default_rng(0).laplace(0, 1, 200_000))
     low, high = ranges.mean_squared_error(histogram)
