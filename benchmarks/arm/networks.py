@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+import numpy as np
+
 from benchmarks import sweep
 from mobilenet_tf import specs
 from mobilenet_tf.complexity import complexity
@@ -54,9 +56,19 @@ def build_files(points: Sequence[sweep.Point], folder: str) -> list[str]:
         A path per point, in the same order.
     """
     paths = []
-    for number, point in enumerate(progress(points, len(points), "building networks")):
+    for point in progress(points, len(points), "building networks"):
         path = os.path.join(folder, file_name(point))
         if not os.path.exists(path):
-            os.replace(sweep.build_file(point, folder, number), path)
+            model = sweep.build_network(point)
+            _settle(model, sweep.pictures(point.image_size))
+            sweep.convert_file(model, point, path)
         paths.append(path)
     return paths
+
+
+def _settle(model, images: np.ndarray) -> None:
+    """Gives BatchNorm the statistics of images, without which all outputs are alike."""
+    for layer in model.layers:
+        if type(layer).__name__ == "BatchNormalization":
+            layer.momentum = 0.0  # The moving statistics become those of this batch.
+    model(images.astype(np.float32), training=True)
