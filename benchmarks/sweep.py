@@ -82,13 +82,20 @@ def build_network(point: Point):
     return build_model(point.spec, options)
 
 
-def convert_file(model, point: Point, path: str) -> None:
-    """Converts what `build_network` returned and writes the .tflite."""
+def convert_file(model, point: Point, images: np.ndarray, path: str) -> None:
+    """Converts what `build_network` returned and writes the .tflite.
+
+    Args:
+        model: the network.
+        point: that it was built from.
+        images: uint8 (images, height, width, 3) to calibrate on, if need be.
+        path: of the .tflite.
+    """
     from export import convert, stock  # TensorFlow: not for --help.
     from mobilenet_tf.engine import keras
 
     recipe = RECIPES[point.quantize]
-    calibration = pictures(point.image_size) if recipe.needs_calibration else None
+    calibration = images if recipe.needs_calibration else None
     if recipe.stock:
         content = stock.convert_here(model, recipe, calibration)
     else:
@@ -98,13 +105,12 @@ def convert_file(model, point: Point, path: str) -> None:
     keras.backend.clear_session()
 
 
-def pictures(image_size: int) -> np.ndarray:
+def pictures(image_size: int, count: int) -> np.ndarray:
     """Smooth colour gradients: ranges for networks whose accuracy nobody asks for."""
     ramp = np.linspace(0, 255, image_size)
     x, y = np.meshgrid(ramp, ramp)
     pictures = [
-        np.stack([x, y, np.full_like(x, 255 * i / (_CALIBRATION_IMAGES - 1))], axis=-1)
-        for i in range(_CALIBRATION_IMAGES)
+        np.stack([x, y, np.full_like(x, 255 * i / (count - 1))], axis=-1) for i in range(count)
     ]
     return np.stack(pictures).astype(np.uint8)
 
@@ -120,7 +126,8 @@ def run(points: list[Point], settings: LatencySettings) -> tuple[list[dict[str, 
         paths = []
         for number, point in numbered:
             paths.append(os.path.join(folder, f"{number}.tflite"))
-            convert_file(build_network(point), point, paths[-1])
+            images = pictures(point.image_size, _CALIBRATION_IMAGES)
+            convert_file(build_network(point), point, images, paths[-1])
         results = measure(paths, settings)
     rows = []
     for point, result in zip(points, results):
