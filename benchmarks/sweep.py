@@ -105,12 +105,13 @@ def convert_file(model, point: Point, images: np.ndarray, path: str) -> None:
     keras.backend.clear_session()
 
 
-def pictures(image_size: int, count: int) -> np.ndarray:
+def pictures(image_size: int) -> np.ndarray:
     """Smooth colour gradients: ranges for networks whose accuracy nobody asks for."""
     ramp = np.linspace(0, 255, image_size)
     x, y = np.meshgrid(ramp, ramp)
     pictures = [
-        np.stack([x, y, np.full_like(x, 255 * i / (count - 1))], axis=-1) for i in range(count)
+        np.stack([x, y, np.full_like(x, 255 * i / (_CALIBRATION_IMAGES - 1))], axis=-1)
+        for i in range(_CALIBRATION_IMAGES)
     ]
     return np.stack(pictures).astype(np.uint8)
 
@@ -126,7 +127,7 @@ def run(points: list[Point], settings: LatencySettings) -> tuple[list[dict[str, 
         paths = []
         for number, point in numbered:
             paths.append(os.path.join(folder, f"{number}.tflite"))
-            images = pictures(point.image_size, _CALIBRATION_IMAGES)
+            images = pictures(point.image_size)
             convert_file(build_network(point), point, images, paths[-1])
         results = measure(paths, settings)
     rows = []
