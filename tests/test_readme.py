@@ -26,4 +26,5 @@ def test_commands_in_the_documents_exist():
     modules = {name for text in texts for name in re.findall(r"python -m ([a-z0-9_.]+)", text)}
     assert modules >= {"benchmarks.latency", "mobilenet_tf.predict"}
     for module in modules:
-        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
