@@ -70,13 +70,16 @@ def aligned(rows: Sequence[Sequence[str]], left_columns: int) -> str:
 def format_machine(machine: Mapping[str, Any]) -> str:
     """Formats what `describe_machine` returned as one line."""
     memory_bytes, load = machine["memory_bytes"], machine["load_average"]
+    board, temperature_c = machine["board"], machine["temperature_c"]
     parts = [
+        *([board] if board != "unknown" else []),
         f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores",
         f"{memory_bytes / 1e9:.1f} GB" if memory_bytes else "memory unknown",
         f"governor {machine['governor']}",
+        *([f"{temperature_c:.0f} C"] if temperature_c is not None else []),
         "load " + (" ".join(f"{value:.2f}" for value in load) if load else "unknown"),
         machine["os"],
-        f"Python {machine['python']}",
+        *([f"Python {machine['python']}"] if machine["python"] else []),
         *(f"{package} {version}" for package, version in machine["versions"].items() if version),
         machine["date_time"],
     ]
