@@ -5,7 +5,7 @@ import os
 import pathlib
 from collections.abc import Callable, Sequence
 
-from benchmarks.compare_plots import accuracy_svg, significant, stacked_svg, timeline_svg
+from benchmarks.compare_plots import accuracy_svg, stacked_svg, timeline_svg
 from benchmarks.comparison import Comparison, Entry
 from benchmarks.op_costs import CLASSES
 from benchmarks.op_profile import KINDS
@@ -44,13 +44,14 @@ def format_page(comparison: Comparison) -> str:
     parts = [
         f"<h1>{title}</h1>",
         f'<p class="faint">{_text(machine["date_time"][:10])}, {_text(machine["cpu"])}</p>',
-        _noise(comparison.noise_reasons),
+        _warning(comparison.noise_reasons),
         _table(comparison),
         _arm_note(comparison),
         _accuracy(comparison),
         _computation(comparison),
         _profiles(entries),
         _origin(comparison),
+        _noise(comparison.noise_reasons),
     ]
     return document(title, parts, _STYLE.read_text(encoding="utf-8"))
 
@@ -59,14 +60,30 @@ def _text(value: object) -> str:
     return html.escape(str(value))
 
 
+def _file_name(entry: Entry) -> str:
+    """Names have no spaces: they may break after their underscores."""
+    return _text(entry.name).replace("_", "_<wbr>")
+
+
+def _section(*parts: str) -> str:
+    body = "\n".join(part for part in parts if part)
+    return f"<section>\n{body}\n</section>"
+
+
+def _warning(reasons: Sequence[str]) -> str:
+    if not reasons:
+        return ""
+    return (
+        '<p class="warning">The latencies on this page should not be compared; the reasons are at '
+        "its end, under Noise.</p>"
+    )
+
+
 def _noise(reasons: Sequence[str]) -> str:
     if not reasons:
         return ""
     items = "".join(f"<li>{_text(reason)}</li>" for reason in reasons)
-    return (
-        '<div class="warning">What speaks against comparing the latencies of this page:'
-        f"<ul>{items}</ul></div>"
-    )
+    return f'<h2>Noise</h2>\n<ul class="noise">{items}</ul>'
 
 
 def _table(comparison: Comparison) -> str:
@@ -77,14 +94,19 @@ def _table(comparison: Comparison) -> str:
         ("MACs<br>M", lambda e: e.static.total.macs / 1e6, lambda value: f"{value:.1f}", 1),
         ("ARM<br>M instr.", _arm_millions, lambda value: f"{value:.1f}", 1),
         ("host<br>ms", lambda e: e.latency.stats.median_ms, lambda value: f"{value:.3f}", 1),
-        ("arena<br>MB", lambda e: e.static.arena.planned_bytes / 1e6, significant, 1),
+        (
+            "arena<br>MB",
+            lambda e: e.static.arena.planned_bytes / 1e6,
+            lambda value: f"{value:.3f}",
+            1,
+        ),
         ("XNNPACK<br>parts", lambda e: e.latency.xnnpack_partitions, lambda value: f"{value:g}", 1),
     ]
     columns = [column for column in columns if any(column[1](e) is not None for e in entries)]
     head = "".join(f'<th scope="col" class="number">{column[0]}</th>' for column in columns)
     rows = [
         f'<tr><td><span class="badge">{entry.letter}</span></td>'
-        f'<th scope="row" class="name">{_text(entry.name)}</th>'
+        f'<th scope="row" class="name">{_file_name(entry)}</th>'
         for entry in entries
     ]
     for _, value_of, format_value, sign in columns:
@@ -126,7 +148,7 @@ def _arm_millions(entry: Entry) -> float | None:
 
 def _letters(entries: Sequence[Entry]) -> str:
     items = "".join(
-        f'<li><span class="badge">{entry.letter}</span> {_text(entry.name)}</li>'
+        f'<li><span class="badge">{entry.letter}</span> {_file_name(entry)}</li>'
         for entry in entries
     )
     return f'<ul class="letters">{items}</ul>'
@@ -158,7 +180,7 @@ def _accuracy(comparison: Comparison) -> str:
     svg = accuracy_svg(entries, sizes, "size of the file (MB)", "size")
     plots.append(_figure("Against size", svg))
     data = os.path.basename(os.path.normpath(comparison.dataset))
-    return (
+    return _section(
         f"<h2>Accuracy against cost</h2>\n<p>Top-1 on {first.images:,d} evaluation images of "
         f"{_text(data)}. Filled letters and the line are the Pareto front: no other file is both "
         "cheaper and more accurate. Bars: one standard error of the accuracy, and the range of the "
@@ -204,7 +226,7 @@ def _computation(comparison: Comparison) -> str:
             "in",
         )
         plots.append(_figure("ARM instructions", svg))
-    return (
+    return _section(
         "<h2>What they compute</h2>\n<p>By class of operation, for one inference. Elementwise "
         f"operations have no MACs, but they move bytes.</p>\n{_letters(entries)}\n"
         f'<div class="plots">{"".join(plots)}</div>'
@@ -227,36 +249,35 @@ def _profiles(entries: Sequence[Entry]) -> str:
         "time of the operations on this host (ms)",
         "kinds",
     )
-    return (
+    section = _section(
         "<h2>Where the time goes</h2>\n<p>LiteRT's own profiler on this host, 1 thread: medians of "
         f"{PROFILE_ROUNDS} rounds of {RUNS} inferences, to the microsecond. XNNPACK runs 1x1 "
         "convolutions as matrix products; built-in kernels are what it left to TensorFlow "
         "Lite.</p>\n"
         f"{missing}{_letters(known)}\n"
         f'<div class="plots">{_figure("By kind of kernel", svg)}</div>\n'
-        f'<figure class="plot wide">{timeline_svg(known, KINDS, "timeline")}</figure>\n'
-        f"{_dearest(known)}"
+        f'<figure class="plot wide">{timeline_svg(known, KINDS, "timeline")}</figure>'
     )
+    return f"{section}\n{_dearest(known)}"
 
 
 def _dearest(entries: Sequence[Entry]) -> str:
     rows = []
     for entry in entries:
-        total_ms = sum(op.ms for op in entry.profile.ops)
+        total_ms = sum(op.ms for op in entry.profile.ops) or 1.0
         ops = sorted(enumerate(entry.profile.ops, 1), key=lambda item: -item[1].ms)[:_DEAREST]
-        for i, (number, op) in enumerate(ops):
-            badge = f'<span class="badge">{entry.letter}</span>' if i == 0 else ""
-            rows.append(
-                f'<tr><td>{badge}</td><th scope="row" class="name">{_text(op.name)}</th>'
-                f'<td class="number">{number} of {len(entry.profile.ops)}</td>'
-                f'<td class="number">{op.ms:.3f}</td>'
-                f'<td class="number">{100 * op.ms / total_ms if total_ms else 0:.1f}</td></tr>'
-            )
+        cells = "".join(
+            f'<td>{_text(op.name)}<br><span class="faint">no. {number}, {op.ms:.3f} ms, '
+            f"{100 * op.ms / total_ms:.0f} %</span></td>"
+            for number, op in ops
+        )
+        rows.append(
+            f'<tr><th scope="row"><span class="badge">{entry.letter}</span></th>{cells}</tr>'
+        )
     body = "\n".join(rows)
     return (
-        '<div class="scroll"><table class="dearest">\n<tr><th></th><th scope="col">dearest '
-        'operations</th><th scope="col" class="number">place</th><th scope="col" class="number">ms'
-        f'</th><th scope="col" class="number">% of the file\'s</th></tr>\n{body}\n</table></div>'
+        f"<p>The {_DEAREST} dearest operations of each file, with their place in that order.</p>\n"
+        f'<div class="scroll"><table class="dearest">\n{body}\n</table></div>'
     )
 
 

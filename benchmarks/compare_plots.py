@@ -34,7 +34,7 @@ _COLORS = {
     "stores": _PINK,
 }
 _ON_FRONT, _BEATEN = "#c8590f", "#7b8794"
-_SIZE_INCHES = (5.0, 3.7)
+_SIZE_INCHES = (4.5, 3.4)
 _FONT_POINTS = 9.5
 _BADGE_POINTS = 7.5  # Radius.
 _DOT_POINTS = 2.5
@@ -273,7 +273,7 @@ def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
 
 
 def _key_above(figure: "Figure") -> None:
-    columns = 4 if figure.get_figwidth() < 8 else 8
+    columns = 3 if figure.get_figwidth() < 8 else 8
     figure.legend(
         loc="outside upper center",
         ncols=columns,
