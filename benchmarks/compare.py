@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from benchmarks import static
+from benchmarks.arm.cores import CORES
 from benchmarks.comparison import AccuracyPlan, Comparison, Entry, compare
 from benchmarks.report import aligned, check_json_path, format_machine, write_json
 from benchmarks.stats import LatencySettings
@@ -88,7 +89,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--images", type=cli.positive_int, metavar="N", help="for --accuracy (default: all)"
     )
     parser.add_argument("--arm", action="store_true", help="count ARM instructions (docs/arm.md)")
-    parser.add_argument("--core", default="cortex-a76", help="that --arm counts for")
+    parser.add_argument(
+        "--core", choices=tuple(CORES), default="cortex-a76", help="that --arm counts for"
+    )
     parser.add_argument(
         "--num-runs", type=cli.positive_int, default=30, metavar="N", help="per round"
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -161,11 +162,16 @@ def _arm_counts(paths: Sequence[str], core: str | None) -> tuple[list[ArmCounts 
         try:
             counts.append(count(path, core))
         except ArmUnavailable as error:
-            return [None] * len(paths), str(error)
+            return [None] * len(paths), _without_paths(error)
         except cli.WorkError as error:  # The other figures of the file are still worth showing.
             counts.append(None)
-            problem = str(error)
+            problem = f"{os.path.basename(path)}: {_without_paths(error)}"
     return counts, problem
+
+
+def _without_paths(error: Exception) -> str:
+    # Folders of the machine are nobody else's business, and a page gets passed on.
+    return str(error).partition(" Received: ")[0]
 
 
 def letter(index: int) -> str:

@@ -164,6 +164,7 @@ def _comparison(models: list[str], **changes) -> Comparison:
         load_bytes=1,
         store_bytes=1,
         hot_blocks=(),
+        partitions=1,
         outputs_equal="identical",
         max_difference=0.0,
     )
@@ -276,17 +277,21 @@ def test_axis_of_costs_far_apart_is_logarithmic(models):
 
 def test_missing_arm_setup_and_files_that_fail_there(models, monkeypatch):
     def unavailable(path, core):
-        raise ArmUnavailable("run make arm")
+        raise ArmUnavailable("it is missing; run make arm. Received: none in /home/me")
 
     def half(path, core):
         if "float" in path:
-            raise WorkError("it does not run")
+            raise WorkError(f"it does not run. Received: {path}")
         return "counts"
 
     monkeypatch.setattr(comparison, "count", unavailable)
-    assert comparison._arm_counts(models, "cortex-a53") == ([None, None], "run make arm")
+    found = comparison._arm_counts(models, "cortex-a53")
+    assert found == ([None, None], "it is missing; run make arm.")
     monkeypatch.setattr(comparison, "count", half)
-    assert comparison._arm_counts(models, "cortex-a53") == (["counts", None], "it does not run")
+    assert comparison._arm_counts(models, "cortex-a53") == (
+        ["counts", None],
+        "float.tflite: it does not run.",
+    )
     assert comparison._arm_counts(models, None) == ([None, None], "")
 
 
