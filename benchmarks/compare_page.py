@@ -91,8 +91,8 @@ def _table(comparison: Comparison) -> str:
     columns: list[tuple[str, Callable[[Entry], float | None], Callable[[float], str], int]] = [
         ("top-1<br>%", _top1, lambda value: f"{100 * value:.2f}", -1),
         ("size<br>MB", lambda e: e.static.size_bytes / 1e6, lambda value: f"{value:.2f}", 1),
-        ("MACs<br>M", lambda e: e.static.total.macs / 1e6, lambda value: f"{value:.1f}", 1),
-        ("ARM<br>M instr.", _arm_millions, lambda value: f"{value:.1f}", 1),
+        ("MACs<br>M", lambda e: e.static.total.macs / 1e6, lambda value: f"{value:.2f}", 1),
+        ("ARM<br>M instr.", _arm_millions, lambda value: f"{value:.2f}", 1),
         ("host<br>ms", lambda e: e.latency.stats.median_ms, lambda value: f"{value:.3f}", 1),
         (
             "arena<br>MB",
@@ -209,7 +209,7 @@ def _computation(comparison: Comparison) -> str:
     plots = [
         _figure("Multiply-accumulates", stacked_svg(letters, macs, "MACs (M)", "macs")),
         _figure(
-            "Weights and activations read and written",
+            "Bytes read and written",
             stacked_svg(letters, moved, "memory traffic (MB)", "moved"),
         ),
     ]
