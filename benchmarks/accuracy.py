@@ -15,18 +15,21 @@ from export.judge import check_classes
 from mobilenet_tf import cli, files, runs
 from mobilenet_tf.classifier import Classifier, load_classifier
 from mobilenet_tf.data import datasets
-from mobilenet_tf.data.store import Split
+from mobilenet_tf.data.store import ArrayImages, Split, balanced_indices
 from mobilenet_tf.machine import describe_machine
 
 _NAMED_CLASSES = 30  # More class names do not fit along the picture's sides.
 
 
-def evaluate(classifiers: list[Classifier], source: datasets.Source) -> list[dict[str, Any]]:
-    """Evaluates models on the whole validation split.
+def evaluate(
+    classifiers: list[Classifier], source: datasets.Source, most_images: int | None = None
+) -> list[dict[str, Any]]:
+    """Evaluates models on the validation split.
 
     Args:
         classifiers: the first is what the others are compared with.
         source: the data set.
+        most_images: of them, the classes as equally often as can be; None for all.
 
     Returns:
         For each model {"file", "images", "top1", "top5", "agreement" with the
@@ -39,7 +42,7 @@ def evaluate(classifiers: list[Classifier], source: datasets.Source) -> list[dic
         check_classes(classifier, source)
         if classifier.image_size not in splits:
             splits[classifier.image_size] = source.read_validation(classifier.image_size)
-        split = splits[classifier.image_size]
+        split = _drawn(splits[classifier.image_size], most_images)
         scores = evaluation.split_scores(classifier, split, os.path.basename(classifier.path))
         reference = scores if reference is None else reference
         results.append(
@@ -53,6 +56,14 @@ def evaluate(classifiers: list[Classifier], source: datasets.Source) -> list[dic
             }
         )
     return results
+
+
+def _drawn(split: Split, most_images: int | None) -> Split:
+    if most_images is None or most_images >= len(split):
+        return split
+    indices = balanced_indices(split.labels, most_images, seed=0)
+    pixels, names = split.images.fetch(indices), [split.names[i] for i in indices]
+    return Split(ArrayImages(pixels), split.labels[indices], names)
 
 
 def format_table(results: list[dict[str, Any]]) -> str:

@@ -31,8 +31,7 @@ def format_table(results: Sequence[LatencyResult]) -> str:
         first_ms = results[0].stats.median_ms
         ratios = [f"{result.stats.median_ms / first_ms:.2f}x" for result in results]
         rows = [[*row, cell] for row, cell in zip(rows, ["vs first", *ratios])]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(_aligned(row, widths) for row in rows)
+    return aligned(rows, _LEFT_COLUMNS)
 
 
 def _row(name: str, result: LatencyResult) -> list[str]:
@@ -50,22 +49,37 @@ def _row(name: str, result: LatencyResult) -> list[str]:
     ]
 
 
-def _aligned(row: list[str], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(row[:_LEFT_COLUMNS], widths)]
-    right = [cell.rjust(width) for cell, width in zip(row[_LEFT_COLUMNS:], widths[_LEFT_COLUMNS:])]
-    return "  ".join(left + right).rstrip()
+def aligned(rows: Sequence[Sequence[str]], left_columns: int) -> str:
+    """Formats cells as lines of equal columns.
+
+    Args:
+        rows: of equally many cells each.
+        left_columns: how many columns hold text; the others, numbers, are flush right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left_columns else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def format_machine(machine: Mapping[str, Any]) -> str:
     """Formats what `describe_machine` returned as one line."""
     memory_bytes, load = machine["memory_bytes"], machine["load_average"]
+    board, temperature_c = machine["board"], machine["temperature_c"]
     parts = [
+        *([board] if board != "unknown" else []),
         f"{machine['cpu']} ({machine['architecture']}), {machine['cores']} cores",
         f"{memory_bytes / 1e9:.1f} GB" if memory_bytes else "memory unknown",
         f"governor {machine['governor']}",
+        *([f"{temperature_c:.0f} C"] if temperature_c is not None else []),
         "load " + (" ".join(f"{value:.2f}" for value in load) if load else "unknown"),
         machine["os"],
-        f"Python {machine['python']}",
+        *([f"Python {machine['python']}"] if machine["python"] else []),
         *(f"{package} {version}" for package, version in machine["versions"].items() if version),
         machine["date_time"],
     ]

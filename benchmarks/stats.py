@@ -14,6 +14,7 @@ import numpy as np
 # Above these, two models on this machine cannot be told apart reliably.
 MAX_ROUND_SPREAD = 1.25
 MAX_WALL_TO_CPU = 1.25
+HOT_C = 80.0  # Boards and laptops lower their clock from about here.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +182,12 @@ def _machine_warnings(num_threads: int, machine: Mapping[str, Any]) -> list[str]
         )
     if num_threads > cores:
         warnings.append(f"too noisy to compare: {num_threads} threads share {cores} cores")
+    temperature_c = machine["temperature_c"]
+    if temperature_c is not None and temperature_c >= HOT_C:
+        warnings.append(
+            f"the processor had {temperature_c:.0f} C before the measurement and may slow down to "
+            "cool; let it cool first"
+        )
     if machine["governor"] not in ("performance", "unknown"):
         warnings.append(
             f"the CPU governor is {machine['governor']!r}, so the clock rate changes with the "

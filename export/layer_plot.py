@@ -1,12 +1,11 @@
 """A picture of what quantizing each layer costs, as PNG and as SVG for a page."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from export.svg import figure_svg
 from mobilenet_tf import files
 
 if TYPE_CHECKING:
@@ -48,17 +47,7 @@ def costs_svg(costs: "Sequence[LayerCost]") -> str:
         From <svg to </svg>, transparent; lines and text have the colour of the
         text around them.
     """
-    import matplotlib  # Slow to import; most callers do without.
-
-    stream = io.StringIO()
-    # Text stays text: small, searchable, and in the reader's fonts.
-    context = matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "layers"})
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with context, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # Not our fonts.
-        _draw(costs).savefig(stream, format="svg", transparent=True, metadata=nothing)
-    text = stream.getvalue()
-    return text[text.index("<svg") :].replace("#000000", "currentColor").strip()
+    return figure_svg(lambda: _draw(costs), "layers")
 
 
 def _draw(costs: "Sequence[LayerCost]") -> "Figure":

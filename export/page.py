@@ -55,12 +55,23 @@ def format_page(content: dict[str, Any], pixels: Sequence[np.ndarray]) -> str:
         _layers(content),
         _origin(content),
     ]
+    return document(f"{name}: conversion report", parts)
+
+
+def document(title: str, parts: Sequence[str], style: str = "") -> str:
+    """A whole page in this project's style, which needs nothing beside it.
+
+    Args:
+        title: HTML.
+        parts: HTML of the body; empty ones are left out.
+        style: CSS in addition to that of the reports.
+    """
     body = "\n".join(part for part in parts if part)
-    style = _STYLE.read_text(encoding="utf-8")
+    style = _STYLE.read_text(encoding="utf-8") + style
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{name}: conversion report</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
@@ -113,10 +124,11 @@ def _file(content: dict[str, Any]) -> str:
         ("minimum runtime", runtime),
         ("SHA-256", content["sha256"]),
     ]
-    return f"<h2>The file</h2>\n{_fact_table(rows)}"
+    return f"<h2>The file</h2>\n{fact_table(rows)}"
 
 
-def _fact_table(rows: Sequence[tuple[str, str]]) -> str:
+def fact_table(rows: Sequence[tuple[str, str]]) -> str:
+    """HTML of a table of labels and values, which are text."""
     cells = "\n".join(
         f'<tr><th scope="row">{_text(label)}</th><td>{_text(value)}</td></tr>'
         for label, value in rows
@@ -207,4 +219,4 @@ def _origin(content: dict[str, Any]) -> str:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("date", content["date"]),
     ]
-    return f"<h2>Where it comes from</h2>\n{_fact_table(rows)}"
+    return f"<h2>Where it comes from</h2>\n{fact_table(rows)}"

@@ -14,6 +14,7 @@ from benchmarks.latency import LatencyResult, LatencySettings, LatencyStats
 from mobilenet_tf import machine
 
 QUIET = {"cores": 4, "load_average": [0.5, 0.5, 0.5], "governor": "performance"}
+QUIET["temperature_c"] = 45.0
 
 
 def make_result(**changes: object) -> LatencyResult:
@@ -94,6 +95,7 @@ def test_quiet_machine_gives_no_warning() -> None:
         ({}, {"load_average": [4.5, 1.0, 1.0]}, r"load average was 4\.50 on 4 cores"),
         ({"num_threads": 8}, {}, "8 threads share 4 cores"),
         ({}, {"governor": "powersave"}, "governor is 'powersave'.*set it to 'performance'"),
+        ({}, {"temperature_c": 81.2}, "had 81 C .* let it cool"),
     ],
 )
 def test_each_reason_gives_one_warning(changes: dict, changed_machine: dict, expected: str) -> None:
@@ -143,10 +145,12 @@ def test_machine_has_all_keys_and_no_names() -> None:
     described = machine.describe_machine()
     assert list(described) == [
         "cpu",
+        "board",
         "architecture",
         "cores",
         "memory_bytes",
         "governor",
+        "temperature_c",
         "load_average",
         "os",
         "python",
@@ -163,12 +167,13 @@ def test_machine_has_all_keys_and_no_names() -> None:
 def test_machine_that_tells_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
 ) -> None:
-    monkeypatch.setattr(machine, "_CPUINFO", tmp_path / "none")
-    monkeypatch.setattr(machine, "_GOVERNOR", tmp_path / "none")
+    for name in ("_CPUINFO", "_GOVERNOR", "_BOARD", "_THERMAL"):
+        monkeypatch.setattr(machine, name, tmp_path / "none")
     monkeypatch.setattr(machine, "_PACKAGES", ("no-such-package-here",))
     monkeypatch.setenv("PATH", str(tmp_path))
     described = machine.describe_machine()
-    assert described["cpu"] == described["governor"] == "unknown"
+    assert described["cpu"] == described["governor"] == described["board"] == "unknown"
+    assert described["temperature_c"] is None
     assert described["versions"] == {"no-such-package-here": None}
 
 
@@ -182,11 +187,46 @@ def test_machine_that_tells_nothing(
         (
             "CPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nCPU implementer\t: 0x41\n"
             "CPU part\t: 0xd0a\n\nHardware\t: SomeChip\nModel\t: Some Board",
-            "SomeChip, Some Board, implementer 0x41 part 0xd05, 0xd0a",
+            "SomeChip, Some Board, 1 Cortex-A55 + 1 Cortex-A75",
         ),
+        (4 * "CPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n", "Cortex-A76"),
+        (
+            4 * "CPU implementer : 0x51\nCPU part : 0x803\n\n"
+            + 2 * "CPU implementer : 0x51\nCPU part : 0x802\n",
+            "4 Kryo 3xx Silver + 2 Kryo 3xx Gold",
+        ),
+        ("CPU implementer: 0x99\nCPU part: 0x123", "implementer 0x99 part 0x123"),
         ("processor: 0\nmodel: 1", ""),
         ("", ""),
     ],
 )
 def test_parse_cpuinfo(text: str, expected: str) -> None:
     assert machine.parse_cpuinfo(text) == expected
+
+
+def test_a_raspberry_pi(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
+    (tmp_path / "cpuinfo").write_text(4 * "CPU implementer\t: 0x41\nCPU part\t: 0xd0b\n\n")
+    (tmp_path / "governor").write_text("ondemand\n")
+    zones = {"cpu-thermal": "61850", "rp1_adc": "99000", "soc-thermal": "n/a"}
+    for i, (kind, value) in enumerate(zones.items()):
+        zone = tmp_path / "thermal" / f"thermal_zone{i}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{value}\n")
+    for name, path in (("_CPUINFO", "cpuinfo"), ("_GOVERNOR", "governor")):
+        monkeypatch.setattr(machine, name, tmp_path / path)
+    monkeypatch.setattr(machine, "_BOARD", tmp_path / "model")
+    monkeypatch.setattr(machine, "_THERMAL", tmp_path / "thermal")
+    described = machine.describe_machine()
+    assert (described["cpu"], described["governor"]) == ("Cortex-A76", "ondemand")
+    assert described["temperature_c"] == 61.9  # The ADC is not the processor's.
+    line = report.format_machine(described)
+    assert line.startswith("Raspberry Pi 5 Model B Rev 1.0, Cortex-A76 (") and "62 C" in line
+
+
+def test_temperatures_of_phones() -> None:
+    # Whole degrees on some; sensors that are off say 0 or far below.
+    zones = [("cpu-0-0", "48"), ("cpuss-1-usr", "51200"), ("battery", "90000"), ("soc", "-40000")]
+    assert machine.hottest_cpu_c(zones) == 51.2
+    assert machine.hottest_cpu_c([("skin", "40000"), ("cpu", "0")]) is None

@@ -22,7 +22,7 @@ from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data.store import ArrayImages, Split
 
 NAMES = ["ant", "<b>&bee", "猫", "no image"]
-VOID = {"meta", "br", "img"}
+VOID = {"meta", "br", "img", "wbr"}
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 
 

@@ -62,7 +62,7 @@ class Graph:
 
     Attributes:
         tensors, ops: of the main subgraph.
-        inputs, outputs: of the main subgraph.
+        input_indices, output_indices: of the main subgraph's tensors.
         census: operation to count over all subgraphs, most frequent first.
         versions: (operation, version) of all subgraphs' builtin operations.
         subgraphs: how many there are.
@@ -74,8 +74,8 @@ class Graph:
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    input_indices: tuple[int, ...]
+    output_indices: tuple[int, ...]
     census: dict[str, int]
     versions: tuple[tuple[str, int], ...]
     subgraphs: int
@@ -83,6 +83,16 @@ class Graph:
     declared_runtime: str
     external_files: tuple[str, ...]
     attachments: Attachments
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Of the main subgraph."""
+        return tuple(self.tensors[i] for i in self.input_indices)
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """Of the main subgraph."""
+        return tuple(self.tensors[i] for i in self.output_indices)
 
     def activations(self, indices: tuple[int, ...]) -> list[Tensor]:
         """Those of the tensors that are computed, not stored."""
@@ -112,8 +122,8 @@ def read_graph(content: bytes) -> Graph:
     return Graph(
         tensors=tensors,
         ops=tuple(_op(op, codes) for op in main.operators or []),
-        inputs=tuple(tensors[i] for i in _indices(main.inputs)),
-        outputs=tuple(tensors[i] for i in _indices(main.outputs)),
+        input_indices=_indices(main.inputs),
+        output_indices=_indices(main.outputs),
         census=dict(census.most_common()),
         versions=tuple(
             dict.fromkeys((name, version) for name, version, custom in used if not custom)
