@@ -1,14 +1,22 @@
 """Counts the ARM instructions of one inference."""
 
+import collections
 import dataclasses
+from collections.abc import Sequence
+from typing import Literal
 
-from mobilenet_tf import cli
+import numpy as np
 
-CLASSES = ("dot", "fp_mac", "int_mac", "load", "store", "other")
+from benchmarks.arm import cache, cores, emulation
+from benchmarks.arm.cache import ArmUnavailable
+from benchmarks.arm.decode import CLASSES, decode
 
+__all__ = ["CLASSES", "ArmCounts", "ArmUnavailable", "HotBlock", "count", "is_available"]
 
-class ArmUnavailable(cli.WorkError):
-    """The emulator or its set-up is missing; the message tells how to get it."""
+Agreement = Literal["identical", "close", "different"]
+
+# Of the greatest output: floats are added in another order on another core.
+_CLOSE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +32,11 @@ class HotBlock:
     code: str
     executions: int
 
+    @property
+    def instructions(self) -> int:
+        """Executed in all executions together."""
+        return len(self.code) // 8 * self.executions
+
 
 @dataclasses.dataclass(frozen=True)
 class ArmCounts:
@@ -36,11 +49,12 @@ class ArmCounts:
             to `instructions`.
         load_bytes: read by load instructions.
         store_bytes: written by store instructions.
-        hot_blocks: all executed blocks, those with most instructions first.
+        partitions: pieces that XNNPACK runs.
         outputs_equal: "identical" to the host's output of the same input,
-            "close" (floats in another order), or "different".
+            "close" (floats added in another order), or "different".
         max_difference: greatest difference of the outputs, as a share of the
-            greatest output.
+            greatest output of the host.
+        hot_blocks: all executed blocks, those with most instructions first.
     """
 
     core: str
@@ -48,14 +62,19 @@ class ArmCounts:
     classes: dict[str, int]
     load_bytes: int
     store_bytes: int
-    hot_blocks: tuple[HotBlock, ...]
-    outputs_equal: str
+    partitions: int
+    outputs_equal: Agreement
     max_difference: float
+    hot_blocks: tuple[HotBlock, ...] = dataclasses.field(repr=False)
 
 
 def is_available() -> bool:
     """Whether `count` can run here."""
-    return False
+    try:
+        cache.find()
+    except ArmUnavailable:
+        return False
+    return True
 
 
 def count(path: str, core: str = "cortex-a76") -> ArmCounts:
@@ -70,9 +89,68 @@ def count(path: str, core: str = "cortex-a76") -> ArmCounts:
 
     Raises:
         ArmUnavailable: no emulator or no set-up.
-        WorkError: the file does not run.
+        FileNotFoundError: no such file.
+        WorkError: the file does not run, here or on the core.
         ValueError: an unknown core.
     """
-    raise ArmUnavailable(
-        "counting needs the ARM set-up; run python -m benchmarks.arm --setup. Received: none"
+    described, setup = cores.get_core(core), cache.find()
+    return count_against(emulation.run_on_host(path), setup, described, path)
+
+
+def count_against(
+    host: emulation.Run, setup: cache.Setup, core: cores.Core, path: str
+) -> ArmCounts:
+    """`count`, for a file that has run on the host already."""
+    emulated = emulation.run_emulated(setup, core, path)
+    agreement, difference = compare(emulated.outputs, host.outputs)
+    return summarize(core.name, emulated, agreement, difference)
+
+
+def summarize(
+    core: str, emulated: emulation.Run, agreement: Agreement, difference: float
+) -> ArmCounts:
+    """Sorts executed blocks into classes."""
+    classes: collections.Counter[str] = collections.Counter({name: 0 for name in CLASSES})
+    load_bytes = store_bytes = 0
+    for code, executions in emulated.blocks.items():
+        for i in range(0, len(code), 4):
+            instruction = decode(int.from_bytes(code[i : i + 4], "little"))
+            classes[instruction.kind] += executions
+            load_bytes += executions * instruction.load_bytes
+            store_bytes += executions * instruction.store_bytes
+    blocks = [HotBlock(code.hex(), executions) for code, executions in emulated.blocks.items()]
+    blocks.sort(key=lambda block: (-block.instructions, block.code))
+    return ArmCounts(
+        core=core,
+        instructions=sum(classes.values()),
+        classes=dict(classes),
+        load_bytes=load_bytes,
+        store_bytes=store_bytes,
+        partitions=emulated.partitions,
+        outputs_equal=agreement,
+        max_difference=difference,
+        hot_blocks=tuple(blocks),
     )
+
+
+def compare(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> tuple[Agreement, float]:
+    """Compares the outputs of two machines.
+
+    Args:
+        ours: an array per output.
+        theirs: those of the host, of the same shapes.
+
+    Returns:
+        See `ArmCounts.outputs_equal` and `max_difference`.
+    """
+    pairs = list(zip(ours, theirs, strict=True))
+    if all(np.array_equal(own, other) for own, other in pairs):
+        return "identical", 0.0
+    differences, sizes = [], []
+    for own, other in pairs:
+        wide = other.astype(np.float64)
+        differences.append(float(np.abs(own.astype(np.float64) - wide).max()))
+        sizes.append(float(np.abs(wide).max()))
+    share = max(differences) / (max(sizes) or 1.0)
+    is_float = all(other.dtype.kind == "f" for _, other in pairs)
+    return ("close" if is_float and share <= _CLOSE else "different"), share
