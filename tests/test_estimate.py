@@ -11,8 +11,8 @@ from benchmarks.arm.counts import ArmCounts
 from benchmarks.estimate import __main__ as command
 from benchmarks.estimate import devices, evaluation, model
 from benchmarks.estimate.devices import DEVICES, Refused
-from benchmarks.estimate.records import Record, load_records
 from benchmarks.estimate.recording import networks_to_record
+from benchmarks.estimate.records import Record, load_records
 from benchmarks.estimate.tables import Network, Row, Table, load_tables
 from export.inspection.file_graph import read_graph
 

@@ -109,9 +109,7 @@ def _arrays(
     return features, np.array([row.ms for row, _ in rows])
 
 
-def transfer_errors(
-    name: str, table: Table, records: Records, form: str
-) -> tuple[float, ...]:
+def transfer_errors(name: str, table: Table, records: Records, form: str) -> tuple[float, ...]:
     """Errors of rows of a form, predicted from the float32 rows of the table's other networks.
 
     Args:

@@ -76,9 +76,7 @@ class Estimate:
         return "\n".join([line, *(f"  note: {note}" for note in self.notes)])
 
 
-def calibrate(
-    device: Device, form: str, tables: Sequence[Table], records: Records
-) -> Calibration:
+def calibrate(device: Device, form: str, tables: Sequence[Table], records: Records) -> Calibration:
     """Fits a phone's factor, and collects the errors of what was left out.
 
     The factor is fitted on the float32 rows of the phone's scale table. The
@@ -107,9 +105,7 @@ def calibrate(
     )
 
 
-def estimate(
-    path: str, device: Device, tables: Sequence[Table], records: Records
-) -> Estimate:
+def estimate(path: str, device: Device, tables: Sequence[Table], records: Records) -> Estimate:
     """Counts a file and models its latency on a phone.
 
     Args:
