@@ -11,44 +11,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.arm import cache, cores, emulation, install
-from benchmarks.arm.counts import count_against
-from benchmarks.arm.table import Counted, format_table, to_json
+from benchmarks.arm import cache, cores, install
+from benchmarks.arm.counts import Counted, count_files
+from benchmarks.arm.table import format_table, to_json
 from benchmarks.report import check_json_path, format_machine, write_json
 from mobilenet_tf import cli
 from mobilenet_tf.machine import describe_machine
-from mobilenet_tf.progress import progress, say
-
-
-def count_files(
-    paths: Sequence[str], chosen: Sequence[cores.Core], setup: cache.Setup
-) -> tuple[list[Counted], list[str]]:
-    """Counts files one after the other, each in processes of its own.
-
-    Args:
-        paths: of the files.
-        chosen: cores to count on.
-        setup: from `cache.find`.
-
-    Returns:
-        What could be counted, files in the order given; and an error line for
-        each that could not.
-    """
-    rows, failures = [], []
-    hosts: dict[str, emulation.Run | None] = {}
-    turns = [(path, core) for path in paths for core in chosen]
-    for path, core in progress(turns, len(turns), "counting"):
-        try:
-            if path not in hosts:
-                hosts[path] = None
-                hosts[path] = emulation.run_on_host(path)
-            host = hosts[path]
-            if host is not None:
-                rows.append(Counted(path, count_against(host, setup, core, path)))
-        except (cli.WorkError, OSError) as error:
-            failures.append(" ".join(str(error).split()))
-            say(f"error: {failures[-1]}")
-    return rows, failures
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -10,9 +10,11 @@ import subprocess
 from mobilenet_tf import cli
 
 _TOOLS = ("apt-get", "apt-cache", "dpkg", "dpkg-deb")
-_OS_RELEASE = "/etc/os-release"
-_DPKG_STATUS = "/var/lib/dpkg/status"
-_UBUNTU_KEYS = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+_OS_RELEASE = pathlib.Path("/etc/os-release")
+# Of Debian, on whatever host: counts are then the same everywhere, and later
+# releases have a QEMU without plugins.
+RELEASE, _CODENAME = 12, "bookworm"
+_KEYS = "usr/share/keyrings/debian-archive-keyring.gpg"
 _TIMEOUT_S = 900
 
 
@@ -36,13 +38,11 @@ class Apt:
     Attributes:
         folder: for its state.
         architecture: such as "arm64".
-        status: of the packages that count as installed; None for an empty one.
         sources: text of a sources.list; None for the system's own sources.
     """
 
     folder: pathlib.Path
     architecture: str
-    status: str | None = None
     sources: str | None = None
 
     def update(self, assumed: tuple[str, ...] = ()) -> None:
@@ -108,7 +108,7 @@ class Apt:
             "APT::Sandbox::User": "root",  # No other user could read our folder.
             "Dir::State": str(self.folder),
             "Dir::State::lists": str(self.folder / "lists"),
-            "Dir::State::status": self.status or str(self._status_path),
+            "Dir::State::status": str(self._status_path),
             "Dir::Cache": str(self.folder / "cache"),
         }
         if self.sources is not None:
@@ -161,33 +161,48 @@ def check_tools() -> None:
         )
 
 
-def for_host(folder: pathlib.Path) -> Apt:
-    """apt for programs that run here: what the system has already is not fetched."""
-    return Apt(folder, run_tool("dpkg", "--print-architecture").strip(), status=_DPKG_STATUS)
+def host_architecture() -> str:
+    """Of the packages that run here, such as "amd64"."""
+    return run_tool("dpkg", "--print-architecture").strip()
 
 
-def for_guest(folder: pathlib.Path) -> Apt:
-    """apt for arm64, with nothing installed."""
-    return Apt(folder, "arm64", sources=_arm64_sources(read_os_release()))
+def sources(folder: pathlib.Path) -> str | None:
+    """Where the packages come from.
+
+    Args:
+        folder: for the archive's keys, where the system lacks them.
+
+    Returns:
+        Text of a sources.list; None on that release itself, whose own sources
+        may be mirrors.
+
+    Raises:
+        WorkError: apt cannot get the keys.
+    """
+    release = read_os_release()
+    if (release.get("ID"), release.get("VERSION_ID")) == ("debian", str(RELEASE)):
+        return None
+    keys = pathlib.Path("/", _KEYS)
+    if not keys.exists():  # Ubuntu vouches for them with a package.
+        system = Apt(folder / "apt", host_architecture())
+        system.update()
+        system.unpack([Package("debian-archive-keyring", 0)], folder)
+        keys = folder / _KEYS
+    return "".join(
+        f"deb [signed-by={keys}] http://deb.debian.org/{archive} {suite} main\n"
+        for archive, suite in (
+            ("debian", _CODENAME),
+            ("debian", f"{_CODENAME}-updates"),
+            ("debian-security", f"{_CODENAME}-security"),
+        )
+    )
 
 
 def read_os_release() -> dict[str, str]:
     """The fields of os-release, such as ID and VERSION_ID; empty where there is none."""
     try:
-        text = pathlib.Path(_OS_RELEASE).read_text(encoding="utf-8")
+        text = _OS_RELEASE.read_text(encoding="utf-8")
     except OSError:
         return {}
     pairs = (line.split("=", 1) for line in text.splitlines() if "=" in line)
     return {key: value.strip("\"'") for key, value in pairs}
-
-
-def _arm64_sources(release: dict[str, str]) -> str | None:
-    """Ubuntu keeps arm64 apart from amd64; Debian has both in one archive."""
-    if release.get("ID") != "ubuntu":
-        return None
-    codename = release["VERSION_CODENAME"]
-    return "".join(
-        f"deb [signed-by={_UBUNTU_KEYS}] http://ports.ubuntu.com/ubuntu-ports {suite} main "
-        "universe\n"
-        for suite in (codename, f"{codename}-updates", f"{codename}-security")
-    )

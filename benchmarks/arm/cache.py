@@ -45,11 +45,9 @@ class Setup:
 
 
 def folder() -> pathlib.Path:
-    """Of the set-up for this system and the installed LiteRT, there or not."""
+    """Of the set-up for the installed LiteRT, there or not."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    release = apt.read_os_release()
-    system = release.get("ID", "unknown") + release.get("VERSION_ID", "")
-    name = f"arm-litert{metadata.version(RUNTIME)}-{system}"
+    name = f"arm-debian{apt.RELEASE}-litert{metadata.version(RUNTIME)}"
     return pathlib.Path(base) / "mobilenet_tf" / name
 
 
@@ -79,10 +77,10 @@ def load(where: pathlib.Path, record: dict) -> Setup:
     found = emulator.find_unpacked(where / "qemu") or emulator.find_installed()
     if found is None:
         raise ArmUnavailable(
-            "counting ARM instructions needs qemu-aarch64 with plugins; install qemu-user (not "
-            f"qemu-user-static), or remove the folder and run {SETUP_COMMAND}. Received: {where}"
+            f"counting needs QEMU before 9.0, with plugins; run {SETUP_COMMAND} to get one. "
+            f"Received: none in {where}"
         )
-    versions = record["versions"] | {"qemu": ".".join(map(str, found.version))}
+    versions = record["versions"] | {"qemu": found.version}
     return Setup(where, found, record["python"], versions)
 
 

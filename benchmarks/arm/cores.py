@@ -61,7 +61,6 @@ CORES = {
         Core("cortex-a76", "cortex-a76", 0x41, 4, 0xD0B, 1, _V8_2),
         Core("neoverse-n1", "neoverse-n1", 0x41, 4, 0xD0C, 1, _V8_2),
         Core("pixel1", "cortex-a72", 0x51, 1, 0x205, 1, _V8_0),  # Kryo.
-        Core("pixel2", "cortex-a72", 0x51, 10, 0x800, 1, _V8_0),  # Kryo 280 Gold.
         Core("pixel3", "cortex-a76", 0x51, 6, 0x802, 13, _V8_2),  # Kryo 385 Gold.
     )
 }

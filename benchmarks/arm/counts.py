@@ -10,8 +10,19 @@ import numpy as np
 from benchmarks.arm import cache, cores, emulation
 from benchmarks.arm.cache import ArmUnavailable
 from benchmarks.arm.decode import CLASSES, decode
+from mobilenet_tf import cli
+from mobilenet_tf.progress import progress, say
 
-__all__ = ["CLASSES", "ArmCounts", "ArmUnavailable", "HotBlock", "count", "is_available"]
+__all__ = [
+    "CLASSES",
+    "ArmCounts",
+    "ArmUnavailable",
+    "Counted",
+    "HotBlock",
+    "count",
+    "count_files",
+    "is_available",
+]
 
 Agreement = Literal["identical", "close", "different"]
 
@@ -68,6 +79,14 @@ class ArmCounts:
     hot_blocks: tuple[HotBlock, ...] = dataclasses.field(repr=False)
 
 
+@dataclasses.dataclass(frozen=True)
+class Counted:
+    """A file and what was counted of it on one core."""
+
+    path: str
+    counts: ArmCounts
+
+
 def is_available() -> bool:
     """Whether `count` can run here."""
     try:
@@ -94,13 +113,41 @@ def count(path: str, core: str = "cortex-a76") -> ArmCounts:
         ValueError: an unknown core.
     """
     described, setup = cores.get_core(core), cache.find()
-    return count_against(emulation.run_on_host(path), setup, described, path)
+    return _count(emulation.run_on_host(path), setup, described, path)
 
 
-def count_against(
-    host: emulation.Run, setup: cache.Setup, core: cores.Core, path: str
-) -> ArmCounts:
-    """`count`, for a file that has run on the host already."""
+def count_files(
+    paths: Sequence[str], chosen: Sequence[cores.Core], setup: cache.Setup
+) -> tuple[list[Counted], list[str]]:
+    """Counts files one after the other, each in processes of its own.
+
+    Args:
+        paths: of the files.
+        chosen: cores to count on.
+        setup: from `cache.find`.
+
+    Returns:
+        What could be counted, files in the order given; and an error line for
+        each that could not.
+    """
+    rows, failures = [], []
+    hosts: dict[str, emulation.Run | None] = {}
+    turns = [(path, core) for path in paths for core in chosen]
+    for path, core in progress(turns, len(turns), "counting"):
+        try:
+            if path not in hosts:
+                hosts[path] = None
+                hosts[path] = emulation.run_on_host(path)
+            host = hosts[path]
+            if host is not None:
+                rows.append(Counted(path, _count(host, setup, core, path)))
+        except (cli.WorkError, OSError) as error:
+            failures.append(" ".join(str(error).split()))
+            say(f"error: {failures[-1]}")
+    return rows, failures
+
+
+def _count(host: emulation.Run, setup: cache.Setup, core: cores.Core, path: str) -> ArmCounts:
     emulated = emulation.run_emulated(setup, core, path)
     agreement, difference = compare(emulated.outputs, host.outputs)
     return summarize(core.name, emulated, agreement, difference)

@@ -72,7 +72,7 @@ def run_emulated(setup: cache.Setup, core: cores.Core, path: str) -> Run:
     Raises:
         WorkError: it does not run.
     """
-    plugin = emulator.build_plugin(setup.emulator, setup.folder)
+    plugin = emulator.build_plugin(setup.folder)
     with tempfile.TemporaryDirectory() as folder:
         # QEMU splits a plugin's arguments at commas, which a path may hold.
         os.symlink(plugin, os.path.join(folder, "plugin.so"))
@@ -99,9 +99,9 @@ def guest_versions(setup: cache.Setup, core: cores.Core) -> dict[str, str]:
 def _command(
     setup: cache.Setup, core: cores.Core, options: list[str], arguments: list[str]
 ) -> list[str]:
-    prefix = ["-L", str(setup.prefix(core)), "-cpu", core.qemu_cpu, "-U", "LD_LIBRARY_PATH"]
+    prefix = ["-L", str(setup.prefix(core)), "-cpu", core.qemu_cpu]
     python = [str(setup.folder / setup.python), "-s", "-S"]
-    return [setup.emulator.program, *prefix, *options, *python, *arguments]
+    return [*setup.emulator.command, *prefix, *options, *python, *arguments]
 
 
 def _environment(setup: cache.Setup) -> dict[str, str]:
@@ -110,7 +110,7 @@ def _environment(setup: cache.Setup) -> dict[str, str]:
         "PYTHONPATH": str(setup.site),
         "PYTHONHASHSEED": "0",
         "OPENBLAS_NUM_THREADS": "1",
-    } | setup.emulator.environment()
+    }
 
 
 def _run(

@@ -10,75 +10,61 @@ import subprocess
 
 from mobilenet_tf import cli, files
 
-_PROGRAM = "qemu-aarch64"
+PROGRAM = "qemu-aarch64"
 _PLUGIN_SOURCE = pathlib.Path(__file__).parent / "plugin.c"
 _COMPILERS = ("cc", "gcc", "clang")
 
 
 @dataclasses.dataclass(frozen=True)
 class Emulator:
-    """A QEMU that takes plugins.
+    """A QEMU that takes our plugin.
 
     Attributes:
-        program: path of qemu-aarch64.
-        libraries: folder of shared libraries that the system lacks; None
-            where it lacks none.
-        version: (major, minor).
+        command: that starts it, without options.
+        version: such as "7.2.22".
     """
 
-    program: str
-    libraries: str | None
-    version: tuple[int, int]
-
-    @property
-    def plugin_api(self) -> int:
-        """Version of the plugin interface; see plugin.c for what changed."""
-        if self.version < (9, 0):
-            return 1
-        return 2 if self.version < (9, 1) else 3
-
-    def environment(self) -> dict[str, str]:
-        """What the program needs in its environment."""
-        return {} if self.libraries is None else {"LD_LIBRARY_PATH": self.libraries}
+    command: tuple[str, ...]
+    version: str
 
 
 def find_installed() -> Emulator | None:
-    """The system's QEMU, where it has one that takes plugins."""
-    program = shutil.which(_PROGRAM)
-    return None if program is None else _probe(program, None)
+    """The system's QEMU, where it has one that takes our plugin."""
+    program = shutil.which(PROGRAM)
+    return None if program is None else _probe((program,))
 
 
 def find_unpacked(folder: pathlib.Path) -> Emulator | None:
-    """The QEMU of a package that was unpacked into a folder."""
-    program = folder / "usr" / "bin" / _PROGRAM
-    if not program.exists():
+    """The QEMU of a package that was unpacked into a folder with all that it depends on."""
+    program = folder / "usr" / "bin" / PROGRAM
+    loaders = sorted(folder.glob("lib*/ld-linux-*.so.*"))
+    if not program.exists() or not loaders:
         return None
-    found = sorted({str(path.parent) for path in folder.glob("usr/lib/*/*.so.*")})
-    return _probe(str(program), os.pathsep.join(found) or None)
+    libraries = sorted({str(path.parent) for path in folder.glob("**/lib/*/*.so.*")})
+    # Its own C library, which may be older or newer than the system's.
+    options = ("--library-path", os.pathsep.join(libraries))
+    return _probe((str(loaders[0]), *options, str(program)))
 
 
-def _probe(program: str, libraries: str | None) -> Emulator | None:
-    environment = os.environ | ({"LD_LIBRARY_PATH": libraries} if libraries else {})
+def _probe(command: tuple[str, ...]) -> Emulator | None:
     texts = []
     for option in ("--version", "--help"):
         try:
-            done = subprocess.run(
-                [program, option], capture_output=True, text=True, env=environment, check=False
-            )
+            done = subprocess.run([*command, option], capture_output=True, text=True, check=False)
         except OSError:
             return None
         texts.append(done.stdout)
-    version = re.search(r"version (\d+)\.(\d+)", texts[0])
-    if version is None or "-plugin" not in texts[1]:
+    version = re.search(r"version ((\d+)[.\d]*)", texts[0])
+    # Static builds take no plugins, and from 9.0 on another version of the interface.
+    if version is None or int(version[2]) >= 9 or "-plugin" not in texts[1]:
         return None
-    return Emulator(program, libraries, (int(version[1]), int(version[2])))
+    return Emulator(command, version[1])
 
 
-def build_plugin(emulator: Emulator, folder: pathlib.Path) -> pathlib.Path:
-    """Compiles the plugin, once for each version of it and of its interface.
+def build_plugin(folder: pathlib.Path) -> pathlib.Path:
+    """Compiles the plugin, once for each version of it.
 
     Args:
-        emulator: that will load it.
         folder: to keep it in.
 
     Returns:
@@ -88,7 +74,7 @@ def build_plugin(emulator: Emulator, folder: pathlib.Path) -> pathlib.Path:
         WorkError: no compiler, or it failed.
     """
     digest = hashlib.sha256(_PLUGIN_SOURCE.read_bytes()).hexdigest()[:12]
-    path = folder / f"armcount-{emulator.plugin_api}-{digest}.so"
+    path = folder / f"armcount-{digest}.so"
     if path.exists():
         return path
     compiler = next((name for name in _COMPILERS if shutil.which(name)), None)
@@ -99,10 +85,8 @@ def build_plugin(emulator: Emulator, folder: pathlib.Path) -> pathlib.Path:
         )
     with files.replacing(str(path)) as temporary:
         options = ["-std=gnu11", "-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
-        command = [compiler, *options, f"-DAPI={emulator.plugin_api}", "-o", temporary]
-        done = subprocess.run(
-            [*command, str(_PLUGIN_SOURCE)], capture_output=True, text=True, check=False
-        )
+        command = [compiler, *options, "-o", temporary, str(_PLUGIN_SOURCE)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
             raise cli.WorkError(

@@ -41,7 +41,7 @@ _UNUSED = (
 )
 _WHEELS_BYTES = 31_000_000  # Of LiteRT 2.3 and NumPy 2.4.
 _LISTS_BYTES = 9_500_000  # Of one architecture.
-_DISK_BYTES = 250_000_000
+_DISK_BYTES = 165_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def install() -> cache.Setup:
     with _locked(place.with_name(f"{place.name}.lock")):
         with contextlib.suppress(cache.ArmUnavailable):
             return cache.find()
-        if place.exists():  # Complete once, but its emulator is gone.
+        if place.exists():  # Complete once, but the system's emulator that it used is gone.
             shutil.rmtree(place)
         partial = place.with_name(f"{place.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -119,15 +119,18 @@ def _build(folder: pathlib.Path) -> None:
         f"setting up in {folder.with_suffix('')}, about {_DISK_BYTES / 1e6:.0f} MB; reading the "
         f"lists of packages, {_LISTS_BYTES / 1e6:.0f} MB for each architecture"
     )
-    host, guest = apt.for_host(folder / "apt-host"), apt.for_guest(folder / "apt-guest")
+    sources = apt.sources(folder / "keys")
+    host = apt.Apt(folder / "apt-host", apt.host_architecture(), sources)
+    guest = apt.Apt(folder / "apt-guest", "arm64", sources)
     planned = plan(host, guest)
     for line in planned.lines():
         say(line)
     if planned.host:
         host.unpack(planned.host, folder / "qemu")
     guest.unpack(planned.guest, folder / "root")
+    _remove_unused(folder)
     _install_wheels(planned, folder / "site")
-    for name in ("apt-host", "apt-guest"):
+    for name in ("keys", "apt-host", "apt-guest"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for core in cores.CORES.values():
         _write_prefix(folder, core)
@@ -148,7 +151,7 @@ def plan(host: apt.Apt, guest: apt.Apt) -> Plan:
     """
     needed: list[apt.Package] = []
     if emulator.find_installed() is None:
-        host.update()
+        host.update(assumed=_UNUSED)
         needed = host.missing(("qemu-user",))
     guest.update(assumed=_UNUSED)
     minimal = [
@@ -168,6 +171,15 @@ def plan(host: apt.Apt, guest: apt.Apt) -> Plan:
     glibc = re.match(r"(\d+)\.(\d+)", guest.version("libc6"))
     assert glibc is not None
     return Plan(needed, packages, python, wheels, (int(glibc[1]), int(glibc[2])))
+
+
+def _remove_unused(folder: pathlib.Path) -> None:
+    """Two thirds of what was unpacked: emulators of other processors, documentation."""
+    for program in folder.glob("qemu/usr/bin/qemu-*"):
+        if program.name != emulator.PROGRAM:
+            program.unlink()
+    for name in ("qemu", "root"):
+        shutil.rmtree(folder / name / "usr" / "share", ignore_errors=True)
 
 
 def _install_wheels(planned: Plan, site: pathlib.Path) -> None:
@@ -206,6 +218,6 @@ def _finish(folder: pathlib.Path, planned: Plan) -> None:
     """Runs a first program, which also compiles what Python imports, and records versions."""
     python = f"root/usr/bin/python{planned.python}"
     setup = cache.load(folder, {"python": python, "versions": {}})
-    emulator.build_plugin(setup.emulator, folder)
+    emulator.build_plugin(folder)
     versions = emulation.guest_versions(setup, cores.get_core(cores.DEFAULT_CORES[0]))
     cache.write_record(folder, python, versions)

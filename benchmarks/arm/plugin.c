@@ -8,18 +8,13 @@
  *     executions, a space, code in hexadecimal.
  *
  * The declarations below are those of QEMU's plugin interface, which Debian
- * does not ship. API 1 (QEMU before 9.0) adds to a word of ours, API 2 and
- * later to a scoreboard; API 3 and later copy an instruction's bytes.
+ * does not ship, in its version 1: that of every QEMU before 9.0.
  */
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef API
-#define API 1
-#endif
 #define EXPORT __attribute__((visibility("default")))
 
 #define MARK 0x4C540000u
@@ -40,69 +35,23 @@ extern void qemu_plugin_register_vcpu_syscall_cb(plugin_id, syscall_callback);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 
-#if API >= 3
-extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_t);
-#else
 extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
-#endif
-
-#if API >= 2
-struct qemu_plugin_scoreboard;
-typedef struct {
-    struct qemu_plugin_scoreboard *score;
-    size_t offset;
-} counter;
-extern struct qemu_plugin_scoreboard *qemu_plugin_scoreboard_new(size_t);
-extern void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *, int, counter,
-                                                              uint64_t);
-extern uint64_t qemu_plugin_u64_sum(counter);
-#else
-typedef uint64_t counter;
 extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, int, void *,
                                                      uint64_t);
-#endif
 
-EXPORT int qemu_plugin_version = API;
+EXPORT int qemu_plugin_version = 1;
 
 struct block {
     struct block *next;
-    counter executions;
+    uint64_t executions;
     uint64_t before; /* Executions when counting started. */
     size_t instructions;
     uint8_t code[];
 };
 
-/* The emulator's own state would be no better: it calls back without a handle of ours. */
+/* Global, since the emulator calls back without a handle of ours. */
 static struct block *blocks;
 static const char *out_path;
-
-static uint64_t executions_of(const struct block *block)
-{
-#if API >= 2
-    return qemu_plugin_u64_sum(block->executions);
-#else
-    return block->executions;
-#endif
-}
-
-static void count_block(struct qemu_plugin_tb *tb, struct block *block)
-{
-#if API >= 2
-    block->executions.score = qemu_plugin_scoreboard_new(sizeof(uint64_t));
-    qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_ADD_U64, block->executions, 1);
-#else
-    qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &block->executions, 1);
-#endif
-}
-
-static void copy_instruction(const struct qemu_plugin_insn *instruction, uint8_t *to)
-{
-#if API >= 3
-    qemu_plugin_insn_data(instruction, to, INSTRUCTION_BYTES);
-#else
-    memcpy(to, qemu_plugin_insn_data(instruction), INSTRUCTION_BYTES);
-#endif
-}
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
 {
@@ -115,9 +64,10 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
     }
     block->instructions = instructions;
     for (size_t i = 0; i < instructions; i++) {
-        copy_instruction(qemu_plugin_tb_get_insn(tb, i), block->code + i * INSTRUCTION_BYTES);
+        memcpy(block->code + i * INSTRUCTION_BYTES,
+               qemu_plugin_insn_data(qemu_plugin_tb_get_insn(tb, i)), INSTRUCTION_BYTES);
     }
-    count_block(tb, block);
+    qemu_plugin_register_vcpu_tb_exec_inline(tb, INLINE_ADD_U64, &block->executions, 1);
     /* Only one thread of the guest translates while counting, and QEMU holds a lock anyway. */
     block->next = blocks;
     blocks = block;
@@ -135,7 +85,7 @@ static void write_block(FILE *file, const struct block *block, uint64_t executio
 static void start(void)
 {
     for (struct block *block = blocks; block; block = block->next) {
-        block->before = executions_of(block);
+        block->before = block->executions;
     }
 }
 
@@ -150,7 +100,7 @@ static void stop(unsigned number)
         abort();
     }
     for (struct block *block = blocks; block; block = block->next) {
-        uint64_t executions = executions_of(block) - block->before;
+        uint64_t executions = block->executions - block->before;
         if (executions) {
             write_block(file, block, executions);
         }

@@ -6,18 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.arm.counts import CLASSES, ArmCounts
+from benchmarks.arm.counts import CLASSES, ArmCounts, Counted
 from benchmarks.stats import display_names
 
 _HEADINGS = {"dot": "dot", "fp_mac": "fp mac", "int_mac": "int mac"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Counted:
-    """A file and what was counted of it on one core."""
-
-    path: str
-    counts: ArmCounts
 
 
 def format_table(rows: Sequence[Counted]) -> str:

@@ -32,6 +32,11 @@ _KNOWN_OPS = frozenset(
 )
 
 
+# Counted for all phones: a big core without dot products. Kernels for other
+# such cores differ in order more than in number of instructions.
+CORE = "pixel1"
+
+
 class Refused(cli.WorkError):
     """No honest estimate exists; the message says why."""
 
@@ -43,14 +48,12 @@ class Device:
     Attributes:
         name: of `--device`.
         title: the phone and its big core.
-        core: that is emulated in its place; key of `benchmarks.arm.cores.CORES`.
         has_dot: whether the phone's core has int8 dot products.
         scale_table: whose milliseconds are given; name of a table.
     """
 
     name: str
     title: str
-    core: str
     has_dot: bool
     scale_table: str
 
@@ -58,10 +61,10 @@ class Device:
 DEVICES = {
     device.name: device
     for device in (
-        Device("pixel1", "Pixel, Snapdragon 821, Kryo", "pixel1", False, "xnnpack-pixel1"),
-        Device("pixel2", "Pixel 2, Snapdragon 835, Kryo 280", "pixel2", False, "xnnpack-pixel2"),
-        Device("pixel3", "Pixel 3, Snapdragon 845, Kryo 385", "pixel3", True, "slim-v3-pixel3"),
-        Device("pixel3a", "Pixel 3a, Snapdragon 670, Kryo 360", "pixel3", True, "xnnpack-pixel3a"),
+        Device("pixel1", "Pixel, Snapdragon 821, Kryo", False, "xnnpack-pixel1"),
+        Device("pixel2", "Pixel 2, Snapdragon 835, Kryo 280", False, "xnnpack-pixel2"),
+        Device("pixel3", "Pixel 3, Snapdragon 845, Kryo 385", True, "slim-v3-pixel3"),
+        Device("pixel3a", "Pixel 3a, Snapdragon 670, Kryo 360", True, "xnnpack-pixel3a"),
     )
 }
 _BOARD = (

@@ -6,164 +6,151 @@ python -m benchmarks.estimate.evaluation
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.estimate.devices import DEVICES
-from benchmarks.estimate.fit import fit, held_out, relative_errors, spearman, wrong_pairs
-from benchmarks.estimate.records import Record, Records, load_records, recorded_rows
+from benchmarks.estimate.devices import DEVICES, Device
+from benchmarks.estimate.fit import held_out, relative_errors, spearman, wrong_pairs
+from benchmarks.estimate.records import Record, Records, load_records
 from benchmarks.estimate.tables import Row, Table, load_tables
 from mobilenet_tf import cli
 
-Features = Callable[[Record, str], list[float]]
+Features = Callable[[Record], list[float]]
 
 
-def _instructions(record: Record, core: str) -> list[float]:
-    return [record.counts[core]["instructions"]]
+def _groups(record: Record) -> list[float]:
+    return list(instruction_groups(record.counts))
 
 
-def _classes(record: Record, core: str) -> list[float]:
-    counts = record.counts[core]
-    arithmetic = counts["fp_mac"] + counts["int_mac"] + counts["dot"]
-    return [arithmetic, counts["load"], counts["store"], counts["other"]]
+def instruction_groups(counts: dict[str, int]) -> tuple[float, float, float]:
+    """Instructions that multiply and add, that load or store, and all others."""
+    arithmetic = counts["dot"] + counts["fp_mac"] + counts["int_mac"]
+    return arithmetic, counts["load"] + counts["store"], counts["other"]
 
 
 # A predictor is a list of features; each gets a weight, and there is no constant.
 PREDICTORS: dict[str, Features] = {
-    "MACs": lambda record, core: [record.macs],
-    "MACs and bytes": lambda record, core: [record.macs, record.moved_bytes],
-    "x86 time": lambda record, core: [record.host_ms],
-    "ARM instructions": _instructions,
-    "ARM instructions by class": _classes,
+    "MACs": lambda record: [record.macs],
+    "MACs and bytes": lambda record: [record.macs, record.moved_bytes],
+    "x86 time": lambda record: [record.host_ms],
+    "ARM instructions": lambda record: [record.counts["instructions"]],
+    "ARM instructions in three groups": _groups,
 }
-SHIPPED = "ARM instructions"
+SHIPPED = "ARM instructions in three groups"
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """One predictor on one table.
+class HeldOut:
+    """Rows of one phone, each predicted by a fit without its network.
 
     Attributes:
-        predictor: key of `PREDICTORS`.
-        table: name of the table; "all" for all of them.
-        rows: that were held out.
-        errors: |predicted / published - 1| of each.
-        spearman: rank correlation of the table's rows; for "all", the least.
-        wrong: pairs more than 10 % apart in the wrong order.
-        pairs: more than 10 % apart.
+        tables: name of each row's table.
+        rows: as published.
+        predicted: (rows,) milliseconds.
     """
 
-    predictor: str
-    table: str
-    rows: int
-    errors: tuple[float, ...]
-    spearman: float
-    wrong: float
-    pairs: int
+    tables: tuple[str, ...]
+    rows: tuple[Row, ...]
+    predicted: np.ndarray
+
+    @property
+    def ms(self) -> np.ndarray:
+        """(rows,) published milliseconds."""
+        return np.array([row.ms for row in self.rows])
+
+    @property
+    def errors(self) -> np.ndarray:
+        """(rows,) |predicted / published - 1|."""
+        return relative_errors(self.predicted, self.ms)
+
+    def errors_of(self, form: str) -> np.ndarray:
+        """`errors` of the rows of one form."""
+        return self.errors[[row.network.form == form for row in self.rows]]
 
 
-def evaluate(tables: Iterable[Table], records: Records) -> list[Outcome]:
-    """Leaves out one network at a time (all its sizes and both forms), within each table.
+def rows_of(
+    device: Device, tables: Sequence[Table], records: Records
+) -> list[tuple[str, Row, Record]]:
+    """The rows of a phone's tables that can be fitted: table, row and record.
+
+    Those that were not recorded are left out; so is int8 where dot products
+    would run it, since `devices.CORE` has none.
+    """
+    return [
+        (table.name, row, records[row.network])
+        for table in tables
+        if table.device == device.name
+        for row in table.rows
+        if row.network in records and not (device.has_dot and row.network.form == "int8")
+    ]
+
+
+def leave_one_out(
+    predictor: str, device: Device, tables: Sequence[Table], records: Records
+) -> HeldOut:
+    """Leaves out one network at a time: all its sizes, both forms, in all tables of the phone.
 
     Args:
+        predictor: key of `PREDICTORS`.
+        device: the phone.
         tables: published.
         records: of our builds.
 
     Returns:
-        For each predictor an outcome per table and one of all tables.
+        `HeldOut`.
+
+    Raises:
+        ValueError: too few networks.
     """
-    usable = [(table, recorded_rows(table, records)) for table in tables]
-    outcomes = []
-    for name in PREDICTORS:
-        found = [_outcome(name, table, rows) for table, rows in usable]
-        outcomes += [*found, _together(name, found)]
-    return outcomes
+    names, rows, found = zip(*rows_of(device, tables, records))
+    features = np.array([PREDICTORS[predictor](record) for record in found], float)
+    ms = np.array([row.ms for row in rows])
+    predicted = held_out(features, ms, names, [row.network.family for row in rows])
+    return HeldOut(names, rows, predicted)
 
 
-def _outcome(name: str, table: Table, rows: list[tuple[Row, Record]]) -> Outcome:
-    features, ms = _arrays(name, table, rows)
-    predicted = held_out(features, ms, [row.network.family for row, _ in rows])
-    wrong, pairs = wrong_pairs(predicted, ms)
-    errors = tuple(relative_errors(predicted, ms))
-    return Outcome(name, table.name, len(rows), errors, spearman(predicted, ms), wrong, pairs)
+def markdown(tables: Sequence[Table], records: Records) -> str:
+    """A row per predictor and phone, and one of all phones. Order is judged within tables."""
+    lines = [
+        "| predictor | phone | rows | float32 error, median / max | int8 error, median / max "
+        "| least Spearman | wrong pairs |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for predictor in PREDICTORS:
+        results = [leave_one_out(predictor, d, tables, records) for d in DEVICES.values()]
+        for name, result in zip([*DEVICES, "all"], [*map(_one, results), results]):
+            lines.append(f"| {predictor} | {name} | {_cells(result)} |")
+    return "\n".join(lines)
 
 
-def _together(name: str, outcomes: Sequence[Outcome]) -> Outcome:
-    return Outcome(
-        predictor=name,
-        table="all",
-        rows=sum(outcome.rows for outcome in outcomes),
-        errors=tuple(error for outcome in outcomes for error in outcome.errors),
-        spearman=min(outcome.spearman for outcome in outcomes),
-        wrong=sum(outcome.wrong for outcome in outcomes),
-        pairs=sum(outcome.pairs for outcome in outcomes),
+def _one(result: HeldOut) -> list[HeldOut]:
+    return [result]
+
+
+def _cells(results: Sequence[HeldOut]) -> str:
+    orders = [order for result in results for order in orders_of(result)]
+    wrong, pairs = sum(order[1] for order in orders), sum(order[2] for order in orders)
+    return (
+        f"{sum(len(result.rows) for result in results)} | {_errors(results, 'float32')} "
+        f"| {_errors(results, 'int8')} | {min(order[0] for order in orders):.3f} "
+        f"| {wrong:g} of {pairs} ({wrong / pairs:.1%})"
     )
 
 
-def _arrays(
-    name: str, table: Table, rows: Sequence[tuple[Row, Record]]
-) -> tuple[np.ndarray, np.ndarray]:
-    core = DEVICES[table.device].core
-    features = np.array([PREDICTORS[name](record, core) for _, record in rows], float)
-    return features, np.array([row.ms for row, _ in rows])
+def _errors(results: Sequence[HeldOut], form: str) -> str:
+    errors = np.concatenate([result.errors_of(form) for result in results])
+    return f"{np.median(errors):.1%} / {errors.max():.1%}" if len(errors) else "-"
 
 
-def transfer_errors(name: str, table: Table, records: Records, form: str) -> tuple[float, ...]:
-    """Errors of rows of a form, predicted from the float32 rows of the table's other networks.
-
-    Args:
-        name: key of `PREDICTORS`.
-        table: published.
-        records: of our builds.
-        form: "float32" or "int8".
-
-    Returns:
-        |predicted / published - 1| of each row of that form.
-    """
-    rows = recorded_rows(table, records)
-    errors = []
-    for row, record in rows:
-        others = [
-            (other, counted)
-            for other, counted in rows
-            if other.network.form == "float32" and other.network.family != row.network.family
-        ]
-        if row.network.form == form and others:
-            weights = fit(*_arrays(name, table, others))
-            features, ms = _arrays(name, table, [(row, record)])
-            errors += list(relative_errors(features @ weights, ms))
-    return tuple(errors)
-
-
-def markdown(outcomes: Sequence[Outcome]) -> str:
-    """A row per predictor and table."""
-    lines = [
-        "| predictor | table | rows | median error | max error | Spearman | wrong pairs |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for outcome in outcomes:
-        lines.append(
-            f"| {outcome.predictor} | {outcome.table} | {outcome.rows} "
-            f"| {np.median(outcome.errors):.1%} | {max(outcome.errors):.1%} "
-            f"| {outcome.spearman:.3f} | {outcome.wrong:g} of {outcome.pairs} "
-            f"({outcome.wrong / outcome.pairs:.1%}) |"
-        )
-    return "\n".join(lines)
-
-
-def transfer_markdown(tables: Sequence[Table], records: Records) -> str:
-    """int8 predicted from float32: a row per predictor, a column per table with both."""
-    both = [t for t in tables if any(row.network.form == "int8" for row in t.rows)]
-    lines = [
-        f"| int8 from float32, median / max error | {' | '.join(t.name for t in both)} |",
-        f"|---|{'---|' * len(both)}",
-    ]
-    for name in PREDICTORS:
-        errors = [transfer_errors(name, table, records, "int8") for table in both]
-        cells = [f"{np.median(found):.1%} / {max(found):.1%}" for found in errors]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def orders_of(result: HeldOut) -> list[tuple[float, float, int]]:
+    """For each table: Spearman, pairs more than 10 % apart in the wrong order, and all such pairs."""
+    orders = []
+    for table in dict.fromkeys(result.tables):
+        inside = np.array([name == table for name in result.tables])
+        predicted, ms = result.predicted[inside], result.ms[inside]
+        orders.append((spearman(predicted, ms), *wrong_pairs(predicted, ms)))
+    return orders
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -173,12 +160,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 @cli.exits
 def main(argv: list[str] | None = None) -> int:
-    """Prints the tables of docs/latency.md."""
+    """Prints the table of docs/latency.md."""
     parse_args(argv)
-    tables, records = load_tables(), load_records()
-    print(markdown(evaluate(tables, records)))
-    print()
-    print(transfer_markdown(tables, records))
+    print(markdown(load_tables(), load_records()))
     return 0
 
 

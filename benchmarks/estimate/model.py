@@ -1,4 +1,4 @@
-"""The model itself: milliseconds are instructions times one factor per phone."""
+"""The model itself: milliseconds are weighted sums of counted instructions, per phone."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,30 +6,36 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.arm.counts import count
-from benchmarks.estimate.devices import Device, check_form, form_of, notes
-from benchmarks.estimate.evaluation import SHIPPED, transfer_errors
-from benchmarks.estimate.fit import fit
-from benchmarks.estimate.records import Records, recorded_rows
+from benchmarks.estimate.devices import CORE, Device, check_form, form_of, notes
+from benchmarks.estimate.evaluation import (
+    PREDICTORS,
+    SHIPPED,
+    instruction_groups,
+    leave_one_out,
+    rows_of,
+)
+from benchmarks.estimate.fit import fit_with_offsets
+from benchmarks.estimate.records import Records
 from benchmarks.estimate.tables import Table
 from export.inspection.file_graph import read_file, read_graph
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """One phone's factor and how far off it was on networks left out.
+    """What was fitted for one phone, and how far off it was on networks left out.
 
     Attributes:
-        device: the phone.
-        ms_per_instruction: milliseconds of one emulated instruction.
+        weights: milliseconds of one instruction of each group, in the terms of
+            the table below.
         table: title and edition of the table that gives the milliseconds.
+        offsets: by how much each table of the phone is slower than that one.
         fitted_instructions: of the networks of the fit.
-        errors: |modelled / published - 1| of held-out rows of all the phone's
-            tables, each predicted within its own table.
+        errors: |modelled / published - 1| of held-out rows of the file's form.
     """
 
-    device: Device
-    ms_per_instruction: float
+    weights: tuple[float, ...]
     table: str
+    offsets: dict[str, float]
     fitted_instructions: tuple[int, ...]
     errors: tuple[float, ...]
 
@@ -46,6 +52,7 @@ class Estimate:
         core: that was emulated.
         instructions: of one inference there.
         table: that gives the milliseconds.
+        offsets: by how much each table of the fit is slower than that one.
         fit_rows: of the fit.
         error_median, error_max: of held-out rows, as a share of the truth.
         error_rows: how many were held out.
@@ -59,6 +66,7 @@ class Estimate:
     core: str
     instructions: int
     table: str
+    offsets: dict[str, float]
     fit_rows: int
     error_median: float
     error_max: float
@@ -69,39 +77,36 @@ class Estimate:
         """One line, and one more per note."""
         ms = f"{self.modelled_ms:.0f}" if self.modelled_ms >= 10 else f"{self.modelled_ms:.1f}"
         line = (
-            f"{self.file}: modelled {ms} ms on {self.device} (fit on {self.table}, {self.fit_rows} "
-            f"networks; held-out error median {self.error_median:.0%}, max {self.error_max:.0%} of "
-            f"{self.error_rows} rows)"
+            f"{self.file}: modelled {ms} ms on {self.device} (fit on {self.fit_rows} published rows, "
+            f"in the milliseconds of {self.table}; held-out error of {self.form}: median "
+            f"{self.error_median:.0%}, max {self.error_max:.0%} of {self.error_rows} rows)"
         )
         return "\n".join([line, *(f"  note: {note}" for note in self.notes)])
 
 
 def calibrate(device: Device, form: str, tables: Sequence[Table], records: Records) -> Calibration:
-    """Fits a phone's factor, and collects the errors of what was left out.
-
-    The factor is fitted on the float32 rows of the phone's scale table. The
-    errors are those of rows of `form` in every table of the phone, by the
-    factor of that table's float32 rows of other networks: tables disagree with
-    one another by up to two times, which is an offset and no error of order.
+    """Fits one phone.
 
     Args:
         device: the phone.
-        form: "float32" or "int8".
+        form: "float32" or "int8", of the errors; both are in the fit.
         tables: published.
         records: of our builds.
 
     Returns:
         A `Calibration`.
     """
-    own = [table for table in tables if table.device == device.name]
-    scale = next(table for table in own if table.name == device.scale_table)
-    rows = [pair for pair in recorded_rows(scale, records) if pair[0].network.form == "float32"]
-    instructions = [record.counts[device.core]["instructions"] for _, record in rows]
-    ms = np.array([row.ms for row, _ in rows])
-    (factor,) = fit(np.array(instructions, float)[:, None], ms)
-    errors = [error for table in own for error in transfer_errors(SHIPPED, table, records, form)]
+    names, rows, found = zip(*rows_of(device, tables, records))
+    features = np.array([PREDICTORS[SHIPPED](record) for record in found], float)
+    weights, offsets = fit_with_offsets(features, np.array([row.ms for row in rows]), names)
+    scale = next(table for table in tables if table.name == device.scale_table)
+    errors = leave_one_out(SHIPPED, device, tables, records).errors_of(form)
     return Calibration(
-        device, factor, f"{scale.title}, {scale.edition}", tuple(instructions), tuple(errors)
+        weights=tuple(weights * offsets[scale.name]),
+        table=f"{scale.title}, {scale.edition}",
+        offsets={name: offset / offsets[scale.name] for name, offset in offsets.items()},
+        fitted_instructions=tuple(record.counts["instructions"] for record in found),
+        errors=tuple(errors),
     )
 
 
@@ -126,18 +131,20 @@ def estimate(path: str, device: Device, tables: Sequence[Table], records: Record
     form = form_of(graph)
     check_form(device, form)
     calibration = calibrate(device, form, tables, records)
-    instructions = count(path, device.core).instructions
+    counts = count(path, CORE)
+    groups = instruction_groups(counts.classes)
     return Estimate(
         file=path,
         device=device.name,
         form=form,
-        modelled_ms=instructions * calibration.ms_per_instruction,
-        core=device.core,
-        instructions=instructions,
+        modelled_ms=float(np.dot(groups, calibration.weights)),
+        core=CORE,
+        instructions=counts.instructions,
         table=calibration.table,
+        offsets=calibration.offsets,
         fit_rows=len(calibration.fitted_instructions),
         error_median=float(np.median(calibration.errors)),
         error_max=max(calibration.errors),
         error_rows=len(calibration.errors),
-        notes=tuple(notes(graph, instructions, calibration.fitted_instructions)),
+        notes=tuple(notes(graph, counts.instructions, calibration.fitted_instructions)),
     )

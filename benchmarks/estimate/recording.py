@@ -4,13 +4,14 @@ python -m benchmarks.estimate.recording --overwrite    # a quarter of an hour
 """
 
 import argparse
+import dataclasses
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from benchmarks.arm.counts import count
-from benchmarks.estimate.devices import DEVICES
+from benchmarks.arm.counts import ArmCounts, count
+from benchmarks.estimate.devices import CORE
 from benchmarks.estimate.records import RECORDS
 from benchmarks.estimate.tables import CLASSES, SPECS, Network, Table, load_tables
 from benchmarks.latency import LatencySettings, measure
@@ -26,26 +27,20 @@ _HOST = LatencySettings(num_runs=20, rounds=5, warmup_runs=3)
 _MODES = {"float32": "none", "int8": "int8"}
 
 
-def networks_to_record(tables: Iterable[Table]) -> dict[Network, list[str]]:
-    """The networks that are recorded, and the cores of the phones that they were timed on."""
-    cores: dict[Network, list[str]] = {}
-    for table in tables:
-        core = DEVICES[table.device].core
-        for network in (row.network for row in table.rows):
-            if network.image_size in _SIZES.get(network.name, (224,)):
-                known = cores.setdefault(network, [])
-                known += [core] if core not in known else []
-    return cores
+def networks_to_record(tables: Iterable[Table]) -> list[Network]:
+    """The networks of the tables at the sizes that are recorded, each once."""
+    networks = dict.fromkeys(row.network for table in tables for row in table.rows)
+    return [n for n in networks if n.image_size in _SIZES.get(n.name, (224,))]
 
 
-def record(networks: Mapping[Network, list[str]]) -> dict[str, Any]:
+def record(networks: Sequence[Network]) -> dict[str, Any]:
     """Builds, times and counts.
 
     Args:
-        networks: to build with random weights, and the cores to count each on.
+        networks: to build with random weights.
 
     Returns:
-        What `records.load_records` reads, and the machine.
+        What `records.load_records` reads, the core and the machine.
 
     Raises:
         ArmUnavailable: no emulator or no set-up.
@@ -54,32 +49,33 @@ def record(networks: Mapping[Network, list[str]]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         numbered = enumerate(progress(networks, len(networks), "building networks"))
         paths = [_build(network, folder, number) for number, network in numbered]
-        timed = measure(paths, _HOST)
-        jobs = progress(zip(paths, networks.values()), len(paths), "counting networks")
-        counted = [{core: _counts(path, core) for core in cores} for path, cores in jobs]
+        timed = [result.stats.min_ms for result in measure(paths, _HOST)]
+        counted = [count(path, CORE) for path in progress(paths, len(paths), "counting networks")]
+    return to_json(networks, timed, counted, machine)
+
+
+def to_json(
+    networks: Sequence[Network],
+    host_ms: Sequence[float],
+    counts: Sequence[ArmCounts],
+    machine: dict[str, Any],
+) -> dict[str, Any]:
+    """The form in which records are stored: a row per network."""
     rows = [
         {
-            "network": network.name,
-            "alpha": network.alpha,
-            "image_size": network.image_size,
-            "form": network.form,
-            "host_ms": round(result.stats.min_ms, 4),
-            "counts": counts,
+            **dataclasses.asdict(network),
+            "host_ms": round(ms, 4),
+            "counts": {"instructions": found.instructions, **found.classes},
         }
-        for network, result, counts in zip(networks, timed, counted)
+        for network, ms, found in zip(networks, host_ms, counts, strict=True)
     ]
-    return {"machine": machine, "rows": rows}
+    return {"core": CORE, "machine": machine, "rows": rows}
 
 
 def _build(network: Network, folder: str, number: int) -> str:
     spec, mode = SPECS[network.name], _MODES[network.form]
     point = Point(spec, network.alpha, network.image_size, mode, CLASSES, last_map=None)
     return build_file(point, folder, number)
-
-
-def _counts(path: str, core: str) -> dict[str, int]:
-    counts = count(path, core)
-    return {"instructions": counts.instructions, **counts.classes}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from benchmarks.estimate.tables import Network, Row, Table
+from benchmarks.estimate.tables import Network
 
 RECORDS = pathlib.Path(__file__).parent.parent / "results" / "published_counts.json"
 
@@ -18,13 +18,13 @@ class Record:
         network: which.
         host_ms: least wall time of an inference on the machine of the record,
             one thread.
-        counts: core to what one inference executes there: "instructions", and
-            each instruction class by its name.
+        counts: what one inference executes on `devices.CORE`: "instructions",
+            and each instruction class by its name.
     """
 
     network: Network
     host_ms: float
-    counts: dict[str, dict[str, int]]
+    counts: dict[str, int]
 
     @property
     def macs(self) -> int:
@@ -51,10 +51,5 @@ def load_records(path: pathlib.Path = RECORDS) -> Records:
 
 
 def _record(row: dict[str, Any]) -> Record:
-    network = Network(row["network"], row["alpha"], row["image_size"], row["form"])
+    network = Network(row["name"], row["alpha"], row["image_size"], row["form"])
     return Record(network, row["host_ms"], row["counts"])
-
-
-def recorded_rows(table: Table, records: Records) -> list[tuple[Row, Record]]:
-    """The rows of a table whose network was recorded."""
-    return [(row, records[row.network]) for row in table.rows if row.network in records]
