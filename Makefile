@@ -4,6 +4,7 @@
 # make test-web   that page in Chromium, with the bundles in BUNDLE (several: DIR:DIR)
 # make test-android    the Android project's tests, its Kotlin compiled (fetched by npm; needs Java 17)
 # make test-clients    the same files in MediaPipe, in the old tflite-runtime and, where it is, in Chromium
+# make arm     what counting ARM instructions needs, in the cache folder (Debian or Ubuntu; 80 MB to fetch)
 # All but the page's make .venv and install into it first; PYTHON chooses the interpreter.
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ FLOAT32 := $(DEMO)/mobilenet_v3_small_0.5_64_float32.tflite
 KOTLIN_VERSION := 2.4.20
 KOTLIN := build/kotlin/node_modules/kotlin-compiler/lib/kotlin-compiler.jar
 
-.PHONY: demo test lint types unit web test-web test-android test-clients clean
+.PHONY: demo test lint types unit arm web test-web test-android test-clients clean
 .DELETE_ON_ERROR:
 
 $(INSTALLED): setup.cfg pyproject.toml
@@ -77,6 +78,10 @@ types: $(INSTALLED)
 
 unit: $(INSTALLED)
 	$(RUN) -m pytest -n 2
+
+# Needs no root and installs nothing into the system; see docs/arm.md.
+arm: $(INSTALLED)
+	$(RUN) -m benchmarks.arm --setup
 
 NODE_MODULES := web/node_modules/.package-lock.json
 

@@ -67,10 +67,9 @@ def grid(args: argparse.Namespace) -> list[Point]:
     ]
 
 
-def build_file(point: Point, folder: str, number: int) -> str:
-    """Builds one network with random weights and converts it; returns its path."""
-    from export import convert, stock  # TensorFlow: not for --help.
-    from mobilenet_tf.engine import keras
+def build_network(point: Point):
+    """Builds one network with random weights; returns the Keras model."""
+    from mobilenet_tf.engine import keras  # TensorFlow: not for --help.
     from mobilenet_tf.models import ModelOptions, build_model
 
     options = ModelOptions(
@@ -80,27 +79,38 @@ def build_file(point: Point, folder: str, number: int) -> str:
         last_map=point.last_map or layout.DEFAULT_LAST_MAP,
     )
     keras.utils.set_random_seed(0)
-    model = build_model(point.spec, options)
+    return build_model(point.spec, options)
+
+
+def convert_file(model, point: Point, images: np.ndarray, path: str) -> None:
+    """Converts what `build_network` returned and writes the .tflite.
+
+    Args:
+        model: the network.
+        point: that it was built from.
+        images: uint8 (images, height, width, 3) to calibrate on, if need be.
+        path: of the .tflite.
+    """
+    from export import convert, stock  # TensorFlow: not for --help.
+    from mobilenet_tf.engine import keras
+
     recipe = RECIPES[point.quantize]
-    calibration = pictures(point.image_size) if recipe.needs_calibration else None
+    calibration = images if recipe.needs_calibration else None
     if recipe.stock:
         content = stock.convert_here(model, recipe, calibration)
     else:
         form = recipe.hard_swish_form("auto")
         content = convert.prepare(model, recipe, calibration, form, seed=0).convert().content
-    path = os.path.join(folder, f"{number}.tflite")
     convert.write_file(content, recipe, path)
     keras.backend.clear_session()
-    return path
 
 
-def pictures(image_size: int) -> np.ndarray:
+def pictures(image_size: int, count: int) -> np.ndarray:
     """Smooth colour gradients: ranges for networks whose accuracy nobody asks for."""
     ramp = np.linspace(0, 255, image_size)
     x, y = np.meshgrid(ramp, ramp)
     pictures = [
-        np.stack([x, y, np.full_like(x, 255 * i / (_CALIBRATION_IMAGES - 1))], axis=-1)
-        for i in range(_CALIBRATION_IMAGES)
+        np.stack([x, y, np.full_like(x, 255 * i / (count - 1))], axis=-1) for i in range(count)
     ]
     return np.stack(pictures).astype(np.uint8)
 
@@ -113,7 +123,11 @@ def run(points: list[Point], settings: LatencySettings) -> tuple[list[dict[str, 
     """
     with tempfile.TemporaryDirectory() as folder:
         numbered = enumerate(progress(points, len(points), "building networks"))
-        paths = [build_file(point, folder, number) for number, point in numbered]
+        paths = []
+        for number, point in numbered:
+            paths.append(os.path.join(folder, f"{number}.tflite"))
+            images = pictures(point.image_size, _CALIBRATION_IMAGES)
+            convert_file(build_network(point), point, images, paths[-1])
         results = measure(paths, settings)
     rows = []
     for point, result in zip(points, results):
