@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.estimate.fit import fit, held_out, relative_errors, spearman, wrong_pairs
+from benchmarks.estimate.fit import (
+    fit,
+    fit_with_offsets,
+    held_out,
+    relative_errors,
+    spearman,
+    wrong_pairs,
+)
 
 
 def test_one_factor_minimizes_relative_squares():
@@ -31,15 +38,24 @@ def test_a_feature_that_is_0_everywhere_gets_no_weight():
     assert weights == pytest.approx([3.0, 0.0])
 
 
+def test_tables_that_differ_by_a_factor_share_weights():
+    # The second table is 3 times as slow; its rows alone say nothing of the second feature.
+    features = np.array([[1.0, 0.0], [1.0, 1.0], [2.0, 0.0], [1.0, 0.0]])
+    ms = np.array([1.0, 5.0, 6.0, 3.0])
+    weights, offsets = fit_with_offsets(features, ms, ["a", "a", "b", "b"])
+    assert offsets["b"] / offsets["a"] == pytest.approx(3)
+    assert weights * offsets["a"] == pytest.approx([1, 4])
+
+
 def test_a_group_is_predicted_by_the_others_only():
     # From the last row the factor is 2, from the first two it is 1.
     features, ms = np.array([[1.0], [2.0], [4.0]]), np.array([1.0, 2.0, 8.0])
-    assert held_out(features, ms, ["a", "a", "b"]) == pytest.approx([2.0, 4.0, 4.0])
+    assert held_out(features, ms, ["t"] * 3, ["a", "a", "b"]) == pytest.approx([2.0, 4.0, 4.0])
 
 
-def test_leaving_out_needs_two_groups():
-    with pytest.raises(ValueError, match="two of them"):
-        held_out(np.ones((2, 1)), np.ones(2), ["a", "a"])
+def test_leaving_out_needs_two_groups_in_each_table():
+    with pytest.raises(ValueError, match="two of them in each table"):
+        held_out(np.ones((3, 1)), np.ones(3), ["t", "t", "u"], ["a", "b", "a"])
 
 
 def test_a_fit_needs_rows():

@@ -144,7 +144,7 @@ def _errors(results: Sequence[HeldOut], form: str) -> str:
 
 
 def orders_of(result: HeldOut) -> list[tuple[float, float, int]]:
-    """For each table: Spearman, pairs more than 10 % apart in the wrong order, and all such pairs."""
+    """For each table: Spearman, pairs in the wrong order and all pairs, as in `wrong_pairs`."""
     orders = []
     for table in dict.fromkeys(result.tables):
         inside = np.array([name == table for name in result.tables])

@@ -77,8 +77,8 @@ class Estimate:
         """One line, and one more per note."""
         ms = f"{self.modelled_ms:.0f}" if self.modelled_ms >= 10 else f"{self.modelled_ms:.1f}"
         line = (
-            f"{self.file}: modelled {ms} ms on {self.device} (fit on {self.fit_rows} published rows, "
-            f"in the milliseconds of {self.table}; held-out error of {self.form}: median "
+            f"{self.file}: modelled {ms} ms on {self.device} (fit on {self.fit_rows} published "
+            f"rows, in the milliseconds of {self.table}; held-out error of {self.form}: median "
             f"{self.error_median:.0%}, max {self.error_max:.0%} of {self.error_rows} rows)"
         )
         return "\n".join([line, *(f"  note: {note}" for note in self.notes)])

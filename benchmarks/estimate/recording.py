@@ -1,6 +1,6 @@
 """Builds the published networks, counts them on emulated ARM and times them on this machine.
 
-python -m benchmarks.estimate.recording --overwrite    # a quarter of an hour
+python -m benchmarks.estimate.recording --overwrite    # half an hour
 """
 
 import argparse
@@ -11,17 +11,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks.arm.counts import ArmCounts, count
+from benchmarks.arm.networks import build_files
 from benchmarks.estimate.devices import CORE
 from benchmarks.estimate.records import RECORDS
 from benchmarks.estimate.tables import CLASSES, SPECS, Network, Table, load_tables
 from benchmarks.latency import LatencySettings, measure
 from benchmarks.report import check_json_path, write_json
-from benchmarks.sweep import Point, build_file
+from benchmarks.sweep import Point
 from mobilenet_tf import cli
 from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import progress
 
-# Enough to see width, size and form, few enough to count in a quarter of an hour.
+# Enough to see width, size and form; the sizes between are as expensive to count and say less.
 _SIZES = {"v1": (224, 128), "v2": (224, 160, 96)}
 _HOST = LatencySettings(num_runs=20, rounds=5, warmup_runs=3)
 _MODES = {"float32": "none", "int8": "int8"}
@@ -47,8 +48,7 @@ def record(networks: Sequence[Network]) -> dict[str, Any]:
     """
     machine = describe_machine()
     with tempfile.TemporaryDirectory() as folder:
-        numbered = enumerate(progress(networks, len(networks), "building networks"))
-        paths = [_build(network, folder, number) for number, network in numbered]
+        paths = build_files([_point(network) for network in networks], folder)
         timed = [result.stats.min_ms for result in measure(paths, _HOST)]
         counted = [count(path, CORE) for path in progress(paths, len(paths), "counting networks")]
     return to_json(networks, timed, counted, machine)
@@ -72,10 +72,9 @@ def to_json(
     return {"core": CORE, "machine": machine, "rows": rows}
 
 
-def _build(network: Network, folder: str, number: int) -> str:
+def _point(network: Network) -> Point:
     spec, mode = SPECS[network.name], _MODES[network.form]
-    point = Point(spec, network.alpha, network.image_size, mode, CLASSES, last_map=None)
-    return build_file(point, folder, number)
+    return Point(spec, network.alpha, network.image_size, mode, CLASSES, last_map=None)
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
