@@ -71,7 +71,7 @@ def fit_with_offsets(
         predicted = features @ weights
         for table in offsets:
             inside = np.array([name == table for name in tables])
-            (offsets[table],) = fit(predicted[inside, None], ms[inside])
+            offsets[table] = float(fit(predicted[inside, None], ms[inside])[0])
     return weights, offsets
 
 

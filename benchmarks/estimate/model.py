@@ -102,11 +102,11 @@ def calibrate(device: Device, form: str, tables: Sequence[Table], records: Recor
     scale = next(table for table in tables if table.name == device.scale_table)
     errors = leave_one_out(SHIPPED, device, tables, records).errors_of(form)
     return Calibration(
-        weights=tuple(weights * offsets[scale.name]),
+        weights=tuple(float(weight * offsets[scale.name]) for weight in weights),
         table=f"{scale.title}, {scale.edition}",
-        offsets={name: offset / offsets[scale.name] for name, offset in offsets.items()},
+        offsets={name: float(offset / offsets[scale.name]) for name, offset in offsets.items()},
         fitted_instructions=tuple(record.counts["instructions"] for record in found),
-        errors=tuple(errors),
+        errors=tuple(float(error) for error in errors),
     )
 
 

@@ -16,8 +16,8 @@ class Record:
 
     Attributes:
         network: which.
-        host_ms: least wall time of an inference on the machine of the record,
-            one thread.
+        host_ms: mean CPU time of an inference on the machine of the record,
+            one thread. Wall time there says more of what else was running.
         counts: what one inference executes on `devices.CORE`: "instructions",
             and each instruction class by its name.
     """
