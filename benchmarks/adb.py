@@ -19,7 +19,8 @@ from benchmarks.benchmark_model import ModelRun, parse
 from benchmarks.phone import Heat, Phone, find_phone, program_abi
 from benchmarks.report import aligned, check_json_path, format_machine, write_json
 from benchmarks.stats import MAX_ROUND_SPREAD, LatencySettings, display_names
-from export.inspection.file_graph import read_file, read_graph
+from export.flatbuffer import read_file
+from export.inspection.file_graph import read_graph
 from mobilenet_tf import cli
 from mobilenet_tf.progress import progress
 

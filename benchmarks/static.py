@@ -17,7 +17,8 @@ from benchmarks.arena import Arena, plan_arena
 from benchmarks.op_costs import OpCost, costs_by_class, uncounted
 from benchmarks.report import aligned, check_json_path, write_json
 from benchmarks.stats import display_names
-from export.inspection.file_graph import Graph, read_file, read_graph
+from export.flatbuffer import read_file
+from export.inspection.file_graph import Graph, read_graph
 from export.inspection.partitions import Partitions, count_partitions
 from mobilenet_tf import cli
 

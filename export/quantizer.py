@@ -16,6 +16,7 @@ from export.fake import fake_quantize, quantized_probabilities
 from export.graph import Graph, Node, rewrite
 from export.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
 from export.scales import Bits, Quantization, TensorScale
+from mobilenet_tf.progress import progress
 
 MIXED = "per activation"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
@@ -176,7 +177,8 @@ def _choose(
         best = _best_estimators(form.graph, held_out, schemes, seed)
         schemes[MIXED] = form.mixed_scheme(best)
     divergences = {
-        name: form.divergence(scheme, held_out, expected) for name, scheme in schemes.items()
+        name: form.divergence(schemes[name], held_out, expected)
+        for name in progress(schemes, len(schemes), "comparing ranges")
     }
     chosen = min(divergences, key=lambda name: divergences[name])
     used = best if chosen == MIXED else dict.fromkeys(schemes[chosen].scales, chosen)
@@ -207,8 +209,8 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
         "balanced": balance_kernels(chosen.graph, quantization, images, means),
     }
     divergences: dict[Rounding, float] = {}
-    for name, graph in graphs.items():
-        scores = quantized_probabilities(graph, quantization, chosen.held_out)
+    for name in progress(graphs, len(graphs), "comparing roundings"):
+        scores = quantized_probabilities(graphs[name], quantization, chosen.held_out)
         divergences[name] = mean_divergence(expected, scores)
     best = min(divergences, key=lambda name: divergences[name])
     return Quantized(graphs[best], quantization, divergences[best], best)

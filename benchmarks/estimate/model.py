@@ -17,7 +17,8 @@ from benchmarks.estimate.evaluation import (
 from benchmarks.estimate.fit import fit_with_offsets
 from benchmarks.estimate.records import Records
 from benchmarks.estimate.tables import Table
-from export.inspection.file_graph import read_file, read_graph
+from export.flatbuffer import read_file
+from export.inspection.file_graph import read_graph
 
 
 @dataclasses.dataclass(frozen=True)
