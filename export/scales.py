@@ -89,8 +89,26 @@ def kernel_scales(kernel: np.ndarray) -> np.ndarray:
         float32 (channels,): the greatest absolute value of each channel is 127.
     """
     greatest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0)
-    # A channel of zeros needs some scale, and bias / scale must stay in 32 bits.
+    # A channel of zeros needs some scale.
     return np.maximum(greatest / 127, 1e-9).astype(np.float32)
+
+
+def stored_scales(scales: np.ndarray, bias: np.ndarray, input_scale: TensorScale) -> np.ndarray:
+    """Kernel scales with which every bias fits 32 bits, in units of kernel times input.
+
+    A channel whose kernel is all but 0 beside its bias, as training leaves them,
+    gets a coarser scale: its kernel says nothing that the output could show.
+
+    Args:
+        scales: from `kernel_scales`.
+        bias: float32 (channels,).
+        input_scale: of what the kernel is multiplied with.
+
+    Returns:
+        float32 (channels,), at least `scales`.
+    """
+    least = np.abs(bias.astype(np.float64)) / (input_scale.scale * 2.0**30)
+    return np.maximum(scales, least).astype(np.float32)
 
 
 def quantize_kernel(kernel: np.ndarray, scales: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from export.scales import (
     kernel_scales,
     quantize,
     quantize_kernel,
+    stored_scales,
 )
 
 INPUT_NAME, OUTPUT_NAME, SIGNATURE = "image", "probabilities", "serving_default"
@@ -171,6 +172,8 @@ class _Writer:
         name, bias_name = f"{node.name}_kernel", f"{node.name}_bias"
         if self._stores_int8(node, input_scale):
             scales = kernel_scales(node.kernel_by_channel)
+            if input_scale is not None:
+                scales = stored_scales(scales, bias, input_scale)
             stored = _tflite_layout(node, quantize_kernel(node.kernel_by_channel, scales))
             index = self._file.add_constant(name, stored, ChannelScales(scales, axis))
             if input_scale is None:
@@ -188,12 +191,9 @@ class _Writer:
         self, name: str, bias: np.ndarray, scales: np.ndarray, input_scale: TensorScale
     ) -> int:
         bias_scales = (scales * np.float32(input_scale.scale)).astype(np.float32)
-        bits = 32 if input_scale.bits == 8 else 64
-        limit = float(2 ** (bits - 1) - 1 if bits == 32 else 2**62)
-        stored = np.clip(np.round(bias / bias_scales.astype(np.float64)), -limit, limit)
-        return self._file.add_constant(
-            name, stored.astype(f"int{bits}"), ChannelScales(bias_scales, 0)
-        )
+        stored = np.round(bias / bias_scales.astype(np.float64))
+        dtype = np.int32 if input_scale.bits == 8 else np.int64
+        return self._file.add_constant(name, stored.astype(dtype), ChannelScales(bias_scales, 0))
 
     def _add_float16(self, name: str, values: np.ndarray) -> int:
         """Stored in half, read as float32: runtimes fold the conversion away at start."""

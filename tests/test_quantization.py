@@ -13,7 +13,14 @@ from export.graph import Graph, Node
 from export.layer_costs import layer_costs
 from export.ranges import BINS, Histogram
 from export.recipes import RECIPES
-from export.scales import Quantization, TensorScale, kernel_scales, quantize, quantize_kernel
+from export.scales import (
+    Quantization,
+    TensorScale,
+    kernel_scales,
+    quantize,
+    quantize_kernel,
+    stored_scales,
+)
 from export.writer import write_tflite
 from mobilenet_tf.runtime import TFLiteModel
 
@@ -167,6 +174,27 @@ def test_file_says_what_the_simulation_says(bits, tmp_path):
     simulated = quantized_probabilities(quantized.graph, quantized.quantization, IMAGES)
     np.testing.assert_allclose(scores, simulated, atol=0.02 if bits == 8 else 1e-3)
     np.testing.assert_allclose(scores, probabilities(graph, IMAGES), atol=0.04)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_dead_channel_keeps_its_bias(tmp_path, bits):
+    # In units of 1e-12 the bias is 3e12, far beyond 32 bits: as training leaves it in V1.
+    kernel, bias = WEIGHTS.copy(), np.float32([0, 0, 0, 3])
+    kernel[:, 3] = 1e-12
+    graph = pointwise(kernel, bias)
+    quantized = quantizer.quantize_graph(quantizer.choose_scales(graph, IMAGES, bits, seed=0))
+    recipe = RECIPES["int8" if bits == 8 else "int16x8"]
+    path = tmp_path / "x.tflite"
+    path.write_bytes(write_tflite(quantized.graph, recipe, quantized.quantization, "test"))
+    scores = np.stack(list(TFLiteModel(str(path)).predict(IMAGES)))
+    np.testing.assert_allclose(scores, probabilities(graph, IMAGES), atol=0.02)
+
+
+def test_bias_units_by_hand():
+    # 3 / (0.5 * 2**30) for the dead channel; the other keeps its own.
+    scales = np.float32([1e-9, 0.25])
+    found = stored_scales(scales, np.float32([-3.0, 3.0]), TensorScale(0.5, 0))
+    np.testing.assert_allclose(found, [6.0 / 2**30, 0.25], rtol=1e-6)
 
 
 def test_file_has_the_given_scales_names_and_alignment():
