@@ -5,9 +5,9 @@ import os
 import re
 import statistics
 import subprocess
-import sys
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from mobilenet_tf.processes import last_error, run_module
+
 _TIMEOUT_S = 120.0
 ROUNDS, RUNS = 9, 5  # Medians over the rounds leave out what disturbed one.
 
@@ -102,27 +102,15 @@ def profile(path: str, timeout_s: float = _TIMEOUT_S) -> OpProfile:
     Returns:
         An `OpProfile`; never raises for a bad model.
     """
-    command = [sys.executable, "-m", "benchmarks.native_profiler", os.path.abspath(path)]
-    command += [str(ROUNDS), str(RUNS)]
-    environment = os.environ | {"PYTHONPATH": _ROOT}
+    arguments = [os.path.abspath(path), str(ROUNDS), str(RUNS)]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = run_module("benchmarks.native_profiler", arguments, timeout_s)
     except subprocess.TimeoutExpired:
         return OpProfile((), f"the profiler did not end in {timeout_s:g} s")
     if done.returncode < 0:
         return OpProfile((), f"the profiler crashed on it (signal {-done.returncode})")
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        reason = lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
-        return OpProfile((), reason[:300])
+        return OpProfile((), last_error(done))
     ops = parse(done.stdout, RUNS)
     return OpProfile(ops, "" if ops else "the profiler's tables were not understood")
 

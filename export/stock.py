@@ -22,8 +22,8 @@ from export.writer import INPUT_NAME, OUTPUT_NAME, SIGNATURE
 from mobilenet_tf import files
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.engine import keras
+from mobilenet_tf.processes import run_module
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _TIMEOUT_S = 3600  # A conversion takes seconds; an hour means that it hangs.
 
 
@@ -76,19 +76,8 @@ def convert_with_tensorflow(
 
 
 def _run_converter(job_path: str) -> None:
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([_ROOT, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    }
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "export.stock", job_path],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        done = run_module("export.stock", [job_path], _TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise WorkError(f"the converter must end. Received: no end in {_TIMEOUT_S} s") from None
     if done.returncode < 0:

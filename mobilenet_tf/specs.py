@@ -261,6 +261,10 @@ def minimalistic(spec: Spec) -> Spec:
     )
 
 
+# The networks of the papers, in the order of tables.
+NETWORKS = (V1, V2, V3_LARGE, V3_SMALL, minimalistic(V3_LARGE), minimalistic(V3_SMALL))
+
+
 def with_reduced_tail(spec: Spec, convention: ReducedTail) -> Spec:
     """V3 with half the channels from the last stride on, for small label sets.
 

@@ -26,14 +26,7 @@ GATE = tuple(
 )
 TABLE = tuple(
     sweep.Point(spec, 1.0, 224, quantize, _CLASSES, None)
-    for spec in (
-        specs.V1,
-        specs.V2,
-        specs.V3_LARGE,
-        specs.V3_SMALL,
-        specs.minimalistic(specs.V3_LARGE),
-        specs.minimalistic(specs.V3_SMALL),
-    )
+    for spec in specs.NETWORKS
     for quantize in (FLOAT32, INT8, TENSORFLOW_INT8)
 )
 

@@ -9,17 +9,7 @@ from mobilenet_tf.complexity import Complexity, complexity
 
 PUBLISHED = pathlib.Path(__file__).parent / "published.json"
 CLASSES = 1001  # Of the published checkpoints: ImageNet's and a background.
-SPECS = {
-    spec.name: spec
-    for spec in (
-        specs.V1,
-        specs.V2,
-        specs.V3_LARGE,
-        specs.V3_SMALL,
-        specs.minimalistic(specs.V3_LARGE),
-        specs.minimalistic(specs.V3_SMALL),
-    )
-}
+SPECS = {spec.name: spec for spec in specs.NETWORKS}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ import subprocess
 import sys
 
 from mobilenet_tf import cli, runtime
+from mobilenet_tf.processes import last_error, run_module
 
-_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _TIMEOUT_S = 60.0  # Loading takes a second or so.
 _MEMORY_BYTES = 8 * 2**30  # Of address space, beside four times the file.
 
@@ -42,18 +42,8 @@ def count_partitions(path: str, timeout_s: float = _TIMEOUT_S) -> Partitions:
     Returns:
         What the interpreter made of it; never raises for a bad model.
     """
-    command = [sys.executable, "-m", "export.inspection.partitions", os.path.abspath(path)]
-    environment = os.environ | {"PYTHONPATH": _ROOT, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-            timeout=timeout_s,
-            check=False,
-        )
+        done = run_module("export.inspection.partitions", [os.path.abspath(path)], timeout_s)
     except subprocess.TimeoutExpired:
         return Partitions(None, {}, f"the interpreter did not load it in {timeout_s:g} s")
     if done.returncode == 0:
@@ -64,9 +54,7 @@ def count_partitions(path: str, timeout_s: float = _TIMEOUT_S) -> Partitions:
 def _problem(done: subprocess.CompletedProcess) -> str:
     if done.returncode < 0:
         return f"the interpreter crashed on it (signal {-done.returncode})"
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    reason = lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
-    return reason[:500]
+    return last_error(done)
 
 
 @cli.exits
