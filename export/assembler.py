@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from export import flatbuffer
-from export.scales import TensorScale
+from export.quantization.scales import TensorScale
 
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,

@@ -7,15 +7,15 @@ import numpy as np
 from export.form import HardSwish, export_form
 from export.graph import Graph
 from export.keras_graph import from_keras
-from export.quantizer import (
+from export.quantization.quantizer import (
     Chosen,
     Quantized,
     choose_form_and_scales,
     choose_scales,
     quantize_graph,
 )
+from export.quantization.scales import Quantization
 from export.recipes import RECIPES, Recipe
-from export.scales import Quantization
 from export.writer import write_tflite
 from mobilenet_tf import files
 from mobilenet_tf.cli import WorkError

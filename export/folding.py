@@ -11,7 +11,7 @@ import numpy as np
 
 from export.form import export_form
 from export.graph import Graph, Node, rewrite
-from export.quantizer import round_shift
+from export.quantization.quantizer import round_shift
 from mobilenet_tf.weights import WeightsByLayer
 
 

@@ -11,7 +11,7 @@ from mobilenet_tf import files
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from export.layer_costs import LayerCost  # It imports TensorFlow: slow.
+    from export.quantization.layer_costs import LayerCost  # It imports TensorFlow: slow.
 
 _NAMED = 8  # Layers with their name in the picture.
 _LEAST_NATS = 1e-9  # A logarithmic axis has no 0.

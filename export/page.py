@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from export import page_classes
-from export.layer_costs import LayerCost
 from export.layer_plot import costs_svg
+from export.quantization.layer_costs import LayerCost
 from export.report import file_rows
 from mobilenet_tf import files
 from mobilenet_tf.data.store import ImageStore

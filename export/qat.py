@@ -10,12 +10,12 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from export import quantization_file
 from export.folding import foldings, integer_form, unfold
 from export.graph import Graph
 from export.keras_graph import from_keras
 from export.qat_model import QuantizationAwareModel, quantization_aware
-from export.quantizer import choose_scales, quantize_graph
+from export.quantization import trained_file
+from export.quantization.quantizer import choose_scales, quantize_graph
 from export.recipes import RECIPES
 from export.writer import write_tflite
 from mobilenet_tf import fine_tuning, runs, training, weights
@@ -84,7 +84,7 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
         aware: trained and frozen.
     """
     graph, quantization = aware.trained()
-    quantization_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization)
+    trained_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization)
     biases = {node.name: node.numbers()[1] for node in graph.nodes if node.weighted}
     changes = unfold(from_keras(network), aware.trained_kernels(), biases)
     path = os.path.join(run, runs.MODEL)

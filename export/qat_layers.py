@@ -16,8 +16,8 @@ import tensorflow_model_optimization as tfmot
 from export.compute import compute
 from export.folding import Folding
 from export.graph import Node
-from export.integers import compute_integers, stored_as
-from export.scales import TensorScale
+from export.quantization.integers import compute_integers, stored_as
+from export.quantization.scales import TensorScale
 from mobilenet_tf.engine import keras
 
 QuantizeConfig: Any = tfmot.quantization.keras.QuantizeConfig

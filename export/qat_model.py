@@ -17,7 +17,7 @@ from export.qat_layers import (
     RangeStart,
     set_range,
 )
-from export.scales import Quantization, TensorScale
+from export.quantization.scales import Quantization, TensorScale
 from mobilenet_tf.engine import keras
 
 # What computes exactly, in float, or as its input does.
@@ -46,7 +46,7 @@ class QuantizationAwareModel:
         """Ends the training: whole scales, and from now on integers, as in the file.
 
         Until then the model rounds in float, which differs from the file's
-        integers now and then; see `export.integers`.
+        integers now and then; see `export.quantization.integers`.
         """
         self.rate.assign(0.0)
         graph, quantization = self.trained()

@@ -11,9 +11,9 @@ import numpy as np
 
 from export.evaluation import agreement, confusion_matrix, top_k_accuracy
 from export.inspection.facts import inspect_file
-from export.layer_costs import layer_costs
 from export.layer_plot import in_order
-from export.quantizer import Chosen, Quantized
+from export.quantization.layer_costs import layer_costs
+from export.quantization.quantizer import Chosen, Quantized
 from export.recipes import Recipe
 from mobilenet_tf import runs
 from mobilenet_tf.data.datasets import DataConfig

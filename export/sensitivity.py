@@ -18,8 +18,8 @@ from mobilenet_tf.data import datasets
 
 if TYPE_CHECKING:  # It imports TensorFlow: slow, not for --help.
     from export.form import HardSwish
-    from export.layer_costs import LayerCost
-    from export.quantizer import Chosen
+    from export.quantization.layer_costs import LayerCost
+    from export.quantization.quantizer import Chosen
     from export.session import Session
 
 
@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measures, prints and draws; returns the exit code."""
     args = parse_args(argv)
     from export import session
-    from export.layer_costs import layer_costs
+    from export.quantization.layer_costs import layer_costs
 
     job = session.open_session(args.model, args.dataset, args.data_dir)
     plot = args.plot or os.path.join(os.path.dirname(job.model_path), "sensitivity.png")

@@ -10,15 +10,16 @@ import numpy as np
 
 from export import bundle
 from export import convert as conversion
-from export import mixed, packaging, quantization_file, report, stock
+from export import packaging, report, stock
 from export.acceptance import accept
 from export.graph import Graph
 from export.judge import Judge, check_classes
 from export.keras_graph import from_keras
-from export.layer_costs import layer_costs
 from export.metadata import add_metadata
+from export.quantization import mixed, trained_file
+from export.quantization.layer_costs import layer_costs
+from export.quantization.scales import Quantization
 from export.recipes import RECIPES
-from export.scales import Quantization
 from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
@@ -179,7 +180,7 @@ def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantiz
     recipe = settings.recipe
     if recipe.stock or recipe.activation_bits != 8 or settings.keep_float:
         return None
-    trained = quantization_file.load_beside(model.path, from_keras(model.model))
+    trained = trained_file.load_beside(model.path, from_keras(model.model))
     if trained is not None and settings.hard_swish == "fused":
         raise UsageError(
             "a quantization-aware run was trained for --hard-swish split; leave the option out. "

@@ -13,8 +13,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from export.assembler import Assembler, ChannelScales
 from export.graph import Graph, Node
-from export.recipes import Recipe
-from export.scales import (
+from export.quantization.scales import (
     Quantization,
     TensorScale,
     kernel_scales,
@@ -22,6 +21,7 @@ from export.scales import (
     quantize_kernel,
     stored_scales,
 )
+from export.recipes import Recipe
 
 INPUT_NAME, OUTPUT_NAME, SIGNATURE = "image", "probabilities", "serving_default"
 

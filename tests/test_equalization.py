@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from export.calibration import channel_maxima
 from export.compute import probabilities
-from export.equalization import equalize
 from export.form import export_form
 from export.graph import Graph, Node
 from export.keras_graph import from_keras
+from export.quantization.calibration import channel_maxima
+from export.quantization.equalization import equalize
 from mobilenet_tf import specs
 from mobilenet_tf.models import ModelOptions, build_model
 

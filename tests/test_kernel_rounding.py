@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 
 from export.graph import Node
-from export.kernel_rounding import round_kernel, windows
-from export.scales import kernel_scales, quantize_kernel
+from export.quantization.kernel_rounding import round_kernel, windows
+from export.quantization.scales import kernel_scales, quantize_kernel
 
 RNG = np.random.default_rng(5)
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from export import layer_plot, page_classes, report
 from export.acceptance import accept
-from export.layer_costs import LayerCost
 from export.page import format_page
+from export.quantization.layer_costs import LayerCost
 from export.recipes import RECIPES
 from export.settings import Budget, Settings
 from mobilenet_tf.cli import WorkError

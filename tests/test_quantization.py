@@ -5,15 +5,21 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from graphs import pointwise
 
-from export import activation_scales, calibration, correction, mixed, quantizer, ranges
 from export.compute import probabilities
-from export.fake import quantized_probabilities
 from export.flatbuffer import read_model
 from export.graph import Graph, Node
-from export.layer_costs import layer_costs
-from export.ranges import BINS, Histogram
-from export.recipes import RECIPES
-from export.scales import (
+from export.quantization import (
+    activation_scales,
+    calibration,
+    correction,
+    mixed,
+    quantizer,
+    ranges,
+)
+from export.quantization.fake import quantized_probabilities
+from export.quantization.layer_costs import layer_costs
+from export.quantization.ranges import BINS, Histogram
+from export.quantization.scales import (
     Quantization,
     TensorScale,
     kernel_scales,
@@ -21,6 +27,7 @@ from export.scales import (
     quantize_kernel,
     stored_scales,
 )
+from export.recipes import RECIPES
 from export.writer import write_tflite
 from mobilenet_tf.runtime import TFLiteModel
 

@@ -12,14 +12,14 @@ import pytest
 from image_files import make_folder
 
 import train as train_cli
-from export import quantization_file
 from export.compute import probabilities
 from export.folding import integer_form
-from export.integers import integer_outputs
 from export.keras_graph import from_keras
-from export.quantizer import choose_scales, quantize_graph
+from export.quantization import trained_file
+from export.quantization.integers import integer_outputs
+from export.quantization.quantizer import choose_scales, quantize_graph
+from export.quantization.scales import Quantization
 from export.recipes import RECIPES
-from export.scales import Quantization
 from export.writer import write_tflite
 from mobilenet_tf import runs, specs, training
 from mobilenet_tf.data.datasets import DataConfig
@@ -48,7 +48,7 @@ from export import qat
 from export.folding import foldings, integer_form
 from export.keras_graph import from_keras
 from export.qat_model import quantization_aware
-from export.quantizer import choose_scales, quantize_graph
+from export.quantization.quantizer import choose_scales, quantize_graph
 from mobilenet_tf import specs
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
@@ -128,7 +128,7 @@ def trained(run):
     """The graph and scales that a conversion reads, and the model as Keras 3 loads it."""
     path = str(run / runs.MODEL)
     model = keras.models.load_model(path)
-    found = quantization_file.load_beside(path, from_keras(model))
+    found = trained_file.load_beside(path, from_keras(model))
     assert found is not None
     return *found, model
 
@@ -199,13 +199,13 @@ def test_integer_arithmetic_is_the_file_s(trained, tmp_path):
 def test_numbers_of_another_model_are_refused(folder, tmp_path):
     model = keras.models.load_model(folder / "v1.keras")  # Not trained further.
     graph = integer_form(from_keras(keras.models.load_model(folder / "v1" / runs.MODEL)))
-    quantization_file.save(str(tmp_path / runs.QUANTIZATION), graph, Quantization())
+    trained_file.save(str(tmp_path / runs.QUANTIZATION), graph, Quantization())
     with pytest.raises(ValueError, match="its own model.keras"):
-        quantization_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
+        trained_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
     (tmp_path / runs.QUANTIZATION).write_bytes(b"not an archive")
     with pytest.raises(ValueError, match="as train.py wrote it"):
-        quantization_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
-    assert quantization_file.load_beside(str(tmp_path / "best.keras"), from_keras(model)) is None
+        trained_file.load_beside(str(tmp_path / runs.MODEL), from_keras(model))
+    assert trained_file.load_beside(str(tmp_path / "best.keras"), from_keras(model)) is None
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +250,7 @@ def test_command_makes_a_run_like_every_other(float_run, tmp_path):
     assert config.quantization_aware and config.network.alpha == 0.25
     assert runs.labels_of(str(output / runs.MODEL)) == list(CLASSES)
     model = keras.models.load_model(output / runs.MODEL)
-    assert quantization_file.load_beside(str(output / runs.MODEL), from_keras(model))
+    assert trained_file.load_beside(str(output / runs.MODEL), from_keras(model))
     with pytest.raises(ValueError, match="cannot go on"):
         training.resume(str(output))
 

@@ -10,8 +10,8 @@ import dataclasses
 
 import numpy as np
 
-from export.calibration import channel_maxima
 from export.graph import Graph, Node, rewrite
+from export.quantization.calibration import channel_maxima
 
 _HEADROOM = 1.25  # Left above the calibrated maximum where ReLU6 would cut it off.
 _MOST = 16.0  # A channel that is hardly ever active is not worth more.

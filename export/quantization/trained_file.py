@@ -7,7 +7,7 @@ import numpy as np
 
 from export.folding import integer_form
 from export.graph import Graph, Node, rewrite
-from export.scales import Quantization, TensorScale
+from export.quantization.scales import Quantization, TensorScale
 from mobilenet_tf import files, runs
 
 _TOLERANCE = 1e-3  # Relative, between a run's two files: rounding, but no other training.

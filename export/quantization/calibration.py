@@ -4,10 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from export.compute import compute, walk
-from export.fake import fake_quantize
 from export.graph import Graph, Node
-from export.ranges import BINS, Histogram
-from export.scales import TensorScale
+from export.quantization.fake import fake_quantize
+from export.quantization.ranges import BINS, Histogram
+from export.quantization.scales import TensorScale
 from mobilenet_tf.progress import progress
 
 _BATCH = 16

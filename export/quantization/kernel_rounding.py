@@ -9,7 +9,7 @@ GPTQ (Frantar et al. 2022, arXiv:2210.17323, section 3).
 import numpy as np
 
 from export.graph import Node
-from export.scales import kernel_scales
+from export.quantization.scales import kernel_scales
 
 _POSITIONS = 64  # Of one image and layer; many images see more of them than one.
 _DAMPING = 0.01  # Of the mean variance, added to each: few images, many inputs.

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from export.compute import Transform, probabilities
 from export.graph import Graph, Node, rewrite
-from export.scales import Quantization, TensorScale, kernel_scales, quantize_kernel
+from export.quantization.scales import Quantization, TensorScale, kernel_scales, quantize_kernel
 
 
 def fake_quantize(x: tf.Tensor, scale: TensorScale) -> tf.Tensor:

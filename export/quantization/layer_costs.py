@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from export.compute import compute
-from export.fake import fake_kernels, rounding
 from export.graph import Graph
-from export.quantizer import mean_divergence
-from export.scales import Quantization
+from export.quantization.fake import fake_kernels, rounding
+from export.quantization.quantizer import mean_divergence
+from export.quantization.scales import Quantization
 from mobilenet_tf.progress import progress
 
 _BATCH = 8  # All activations of a batch are in memory at once.

@@ -1,8 +1,8 @@
 """Scales of a graph's activations, as integers and XNNPACK need them."""
 
 from export.graph import Graph
-from export.ranges import LOGIT_ESTIMATORS, Histogram
-from export.scales import Bits, TensorScale
+from export.quantization.ranges import LOGIT_ESTIMATORS, Histogram
+from export.quantization.scales import Bits, TensorScale
 
 
 def activation_scales(

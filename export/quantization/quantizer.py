@@ -7,15 +7,15 @@ from typing import Literal
 import numpy as np
 import tensorflow as tf
 
-from export import calibration
-from export.activation_scales import activation_scales
 from export.compute import probabilities
-from export.correction import balance_kernels, channel_means, correct_biases
-from export.equalization import equalize
-from export.fake import fake_quantize, quantized_probabilities
 from export.graph import Graph, Node, rewrite
-from export.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
-from export.scales import Bits, Quantization, TensorScale
+from export.quantization import calibration
+from export.quantization.activation_scales import activation_scales
+from export.quantization.correction import balance_kernels, channel_means, correct_biases
+from export.quantization.equalization import equalize
+from export.quantization.fake import fake_quantize, quantized_probabilities
+from export.quantization.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
+from export.quantization.scales import Bits, Quantization, TensorScale
 from mobilenet_tf.progress import progress
 
 MIXED = "per activation"

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from export.compute import walk
 from export.graph import Graph, Node
-from export.scales import Quantization, TensorScale, kernel_scales, stored_scales
+from export.quantization.scales import Quantization, TensorScale, kernel_scales, stored_scales
 
 _ADD_BITS = 20  # Of the larger multiplier of an addition.
 

@@ -7,10 +7,10 @@ import numpy as np
 import tensorflow as tf
 
 from export.compute import activate, compute, compute_linear, walk
-from export.fake import fake_kernels, rounding
 from export.graph import Graph, Node, rewrite
-from export.kernel_rounding import round_kernel, windows
-from export.scales import Quantization
+from export.quantization.fake import fake_kernels, rounding
+from export.quantization.kernel_rounding import round_kernel, windows
+from export.quantization.scales import Quantization
 
 _LARGEST_BYTES = 1e9  # Of all images' copies of the largest activation.
 

@@ -1,0 +1,1 @@
+"""Integers for a graph: scales, kernels and biases, chosen by measurement."""
