@@ -108,6 +108,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Converts, verifies and reports; returns the exit code."""
     args = parse_args(argv)
+    from benchmarks.arm.counts import instructions_by_core
     from export import report, session  # TensorFlow: slow to import, not for --help.
     from export.settings import Budget, Settings
 
@@ -124,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
         keep_float=tuple(name for name in (args.keep_float or "").split(",") if name),
         bundle=args.bundle,
     )
-    print(report.format_report(session.convert(job, settings)))
+    print(report.format_report(session.convert(job, settings, instructions_by_core)))
     if args.bundle:
         folder = shlex.quote(args.bundle)
         print(f"bundle: {args.bundle}; check it with python -m export.check_bundle {folder}")

@@ -12,12 +12,16 @@ import tempfile
 from collections.abc import Sequence
 from typing import Any
 
+from benchmarks import latency
 from benchmarks.arm import cache, cores, networks
 from benchmarks.arm.counts import CLASSES, count_files
 from benchmarks.arm.table import to_json
 from benchmarks.report import check_json_path, write_json
+from benchmarks.static import static_cost
 from mobilenet_tf import cli
 from mobilenet_tf.machine import describe_machine
+
+_HOST = latency.LatencySettings(num_runs=5, rounds=5, warmup_runs=2)
 
 
 def measure(others: Sequence[str], folder: str) -> dict[str, Any]:
@@ -28,7 +32,8 @@ def measure(others: Sequence[str], folder: str) -> dict[str, Any]:
         folder: for the files that are built.
 
     Returns:
-        See `table.to_json`; a result also has "macs", None for other files.
+        See `table.to_json`; a result also has "macs", and "host_ms": the median
+        of this machine, all files in turn.
 
     Raises:
         ArmUnavailable: no emulator or no set-up.
@@ -38,9 +43,12 @@ def measure(others: Sequence[str], folder: str) -> dict[str, Any]:
     chosen = [cores.get_core(name) for name in cores.DEFAULT_CORES]
     rows, failures = count_files([*paths, *others], chosen, setup)
     stored = to_json(rows, failures, setup.versions, describe_machine())
-    macs = {networks.file_name(point): networks.macs(point) for point in networks.TABLE}
+    timed = latency.measure([*paths, *others], _HOST)
+    host_ms = {os.path.basename(row.path): row.stats.median_ms for row in timed}
+    macs = {os.path.basename(path): static_cost(path).total.macs for path in [*paths, *others]}
     for result in stored["results"]:
-        result["macs"] = macs.get(result["file"])
+        result["macs"] = macs[result["file"]]
+        result["host_ms"] = round(host_ms[result["file"]], 3)
     return stored
 
 
@@ -58,18 +66,19 @@ def markdown(stored: dict[str, Any]) -> str:
     for result in stored["results"]:
         pairs.setdefault(result["file"], []).append(result)
     names = [result["core"] for result in next(iter(pairs.values()))]
-    header = ["file", "MACs", *names, *CLASSES, "read", "written", "file MB", "partitions"]
+    header = ["file", "MACs", *names, *CLASSES, "read", "written"]
+    header += ["file MB", "partitions", "host ms"]
     lines = [f"| {' | '.join(header)} |", f"|{'---|' * len(header)}"]
     for file, results in pairs.items():
-        macs = results[0]["macs"]
         cells = [
             file.removesuffix(".tflite"),
-            f"{macs / 1e6:.1f}" if macs else "",
+            f"{results[0]['macs'] / 1e6:.1f}",
             *(f"{result['instructions'] / 1e6:.2f}" for result in results),
             *(_both(result["classes"][kind] for result in results) for kind in CLASSES),
             *(_both(r[f"{way}_bytes"] for r in results) for way in ("load", "store")),
             f"{results[0]['size_bytes'] / 1e6:.2f}",
             str(results[0]["partitions"]),
+            f"{results[0]['host_ms']:.2f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

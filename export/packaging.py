@@ -10,7 +10,7 @@ from export.judge import Judge
 from export.metadata import ModelMetadata
 from export.model_card import Cost, card_of
 from export.recipes import Recipe
-from export.report import Scores, format_partitions
+from export.report import Scores, format_arm, format_partitions
 from mobilenet_tf import runs
 from mobilenet_tf.complexity import complexity
 from mobilenet_tf.layout import strides_for
@@ -97,6 +97,7 @@ def _cost(report: dict[str, Any], network: runs.NetworkConfig | None) -> Cost:
         parameters=None if counted is None else counted.parameters,
         macs=None if counted is None else counted.macs,
         partitions=format_partitions(report["facts"]["partitions"]),
+        arm_instructions=format_arm(arm) if (arm := report["arm_instructions"]) else None,
         latency=f"{latency_ms:.2f} ms on {machine['cpu']} ({machine['architecture']}), LiteRT "
         f"{machine['versions']['ai-edge-litert']}, 1 thread, median of {_TIMED_RUNS} runs",
     )

@@ -61,6 +61,7 @@ class Converted:
         seed: of their choice.
         seconds: that it took to load the model, read the images and convert.
         choices: of post-training quantization; None without.
+        arm_instructions: of one inference by core; None where nothing counts them.
     """
 
     path: str
@@ -71,6 +72,7 @@ class Converted:
     seed: int
     seconds: float
     choices: Choices | None
+    arm_instructions: dict[str, int] | None = None
 
 
 def make_report(
@@ -84,7 +86,7 @@ def make_report(
     Returns:
         {"file", "sha256", "model", "quantize", "hard_swish", "date",
         "seconds", "peak_memory_bytes", "versions", "machine", "class_names",
-        "facts": see `facts.FileFacts`, "calibration", "data", "evaluation":
+        "facts": see `facts.FileFacts`, "arm_instructions", "calibration", "data", "evaluation":
         {"images", "keras_top1", "tflite_top1", "agreement",
         "max_difference", "per_class": see `per_class`, and see
         `worst_images`} or None, "layers": {"images", "costs": see
@@ -106,6 +108,7 @@ def make_report(
         "machine": describe_machine(),
         "class_names": class_names,
         "facts": dataclasses.asdict(inspect_file(converted.path)),
+        "arm_instructions": converted.arm_instructions,
         "calibration": _calibration(converted),
         "data": None if data is None else dataclasses.asdict(data),
         "evaluation": None if scores is None else _evaluation(scores, class_names),
@@ -247,6 +250,11 @@ def format_partitions(partitions: dict[str, Any]) -> str:
     return f"{partitions['count']}" + (f"; outside them {', '.join(left)}" if left else "")
 
 
+def format_arm(instructions: dict[str, int]) -> str:
+    """Instructions by core, such as "7.25 M on cortex-a53"."""
+    return ", ".join(f"{count / 1e6:,.2f} M on {core}" for core, count in instructions.items())
+
+
 def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
     """What the file is: (label, text), for lines or a table."""
     facts = content["facts"]
@@ -260,6 +268,8 @@ def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
         ("operations", census),
         ("XNNPACK partitions", format_partitions(facts["partitions"])),
     ]
+    if content["arm_instructions"]:
+        rows.append(("ARM instructions", format_arm(content["arm_instructions"])))
     calibration = content["calibration"]
     if calibration:
         text = f"{calibration['images']} images"

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -87,12 +88,19 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
     return Session(path, name, data)
 
 
-def convert(session: Session, settings: Settings) -> dict[str, Any]:
+CountArm = Callable[[str], dict[str, int] | None]
+
+
+def convert(
+    session: Session, settings: Settings, count_arm: CountArm | None = None
+) -> dict[str, Any]:
     """Converts, loads the file again, and compares it with the Keras model.
 
     Args:
         session: from `open_session`.
         settings: what to make.
+        count_arm: from the path of a .tflite to the ARM instructions of one
+            inference by core, None where they cannot be counted.
 
     Returns:
         The report, as in the .json; see `report.make_report`.
@@ -125,6 +133,7 @@ def convert(session: Session, settings: Settings) -> dict[str, Any]:
         seed=settings.seed,
         seconds=time.monotonic() - start,
         choices=made.choices,
+        arm_instructions=None if count_arm is None else count_arm(written),
     )
     return _prove(session, settings, converted, model.class_names, judge)
 

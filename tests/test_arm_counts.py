@@ -108,10 +108,11 @@ def test_markdown(counts, tmp_path):
     rows = [Counted(str(path), other), Counted(str(path), counts)]
     stored = to_json(rows, [], {}, {})
     for result in stored["results"]:
-        result["macs"] = 12_340_000
+        result |= {"macs": 12_340_000, "host_ms": 1.234}
     header, _, line = arm_table.markdown(stored).splitlines()
     assert header.startswith("| file | MACs | cortex-a53 | cortex-a76 | dot |")
     assert line.startswith("| x | 12.3 | 4.00 | 3.00 | 2.0 / 2.0 |")
+    assert line.endswith("| 1.23 |")
 
 
 @pytest.mark.parametrize(

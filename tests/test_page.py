@@ -158,6 +158,7 @@ def _content(path: str = "folder/<i>.tflite") -> dict:
             "minimum_runtime": {"release": "1.15", "decided_by": ["QUANTIZE version 2"]}
             | {"unknown": []},
         },
+        "arm_instructions": {"cortex-a53": 4_937_267},
         "calibration": None,
         "data": {"dataset": "/home/me/photos/"},
         "evaluation": report.evaluate(scores) | names | report.worst_images(scores, NAMES),

@@ -21,6 +21,7 @@ __all__ = [
     "HotBlock",
     "count",
     "count_files",
+    "instructions_by_core",
     "is_available",
 ]
 
@@ -114,6 +115,23 @@ def count(path: str, core: str = "cortex-a76") -> ArmCounts:
     """
     described, setup = cores.get_core(core), cache.find()
     return _count(emulation.run_on_host(path), setup, described, path)
+
+
+def instructions_by_core(path: str) -> dict[str, int] | None:
+    """Counts one inference on the cores of `cores.DEFAULT_CORES`, where counting is set up.
+
+    Args:
+        path: of the .tflite.
+
+    Returns:
+        Instructions by core; None where there is no set-up, or where the file
+        does not run on the emulated core, which is then said on stderr.
+    """
+    if not is_available():
+        return None
+    chosen = [cores.get_core(name) for name in cores.DEFAULT_CORES]
+    rows, failures = count_files([path], chosen, cache.find())
+    return None if failures else {row.counts.core: row.counts.instructions for row in rows}
 
 
 def count_files(

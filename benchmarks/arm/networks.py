@@ -7,7 +7,6 @@ import numpy as np
 
 from benchmarks import sweep
 from mobilenet_tf import specs
-from mobilenet_tf.complexity import complexity
 from mobilenet_tf.progress import progress
 
 FLOAT32, INT8, TENSORFLOW_INT8 = "none", "int8", "int8-float-fallback"
@@ -35,11 +34,6 @@ def file_name(point: sweep.Point) -> str:
     """How the file of a network is called."""
     network = f"mobilenet_{point.spec.name}_{point.alpha}_{point.image_size}"
     return f"{network}_{_SUFFIXES[point.quantize]}.tflite"
-
-
-def macs(point: sweep.Point) -> int:
-    """Multiply-accumulates of one inference."""
-    return complexity(point.spec, point.alpha, point.image_size, point.classes, point.strides).macs
 
 
 def build_files(points: Sequence[sweep.Point], folder: str) -> list[str]:
