@@ -77,16 +77,21 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
         ValueError: not a .tflite file, or metadata or labels that are damaged
             or that clients refuse.
     """
+    found = _read_texts(content)
+    if found is None or found[1] is None:
+        return None if found is None else found[0]
+    names = labels.parse_labels(labels.read_zip(content, found[1]))
+    return dataclasses.replace(found[0], labels=names)
+
+
+def _read_texts(content: bytes) -> tuple[ModelMetadata, str | None] | None:
+    """All but the labels, which lie behind the model, and the name of their file."""
     model = _read_model(content)
     entry = find_entry(model)
     if entry is None:
         return None
     packed = model.buffers[entry.buffer].data
-    metadata, label_file = unpack_metadata(b"" if packed is None else bytes(packed))
-    if label_file is None:
-        return metadata
-    names = labels.parse_labels(labels.read_zip(content, label_file))
-    return dataclasses.replace(metadata, labels=names)
+    return unpack_metadata(b"" if packed is None else bytes(packed))
 
 
 def _read_model(content: bytes) -> flatbuffer.schema.ModelT:
@@ -185,18 +190,7 @@ def _kept(
     args: argparse.Namespace, content: bytes, dtype: str, changes: dict[str, Any]
 ) -> dict[str, Any]:
     """What the model says of itself already, with a note where that is a guess or lost."""
-    kept: dict[str, Any] = {}
-    try:
-        previous = read_metadata(content)
-        kept = {} if previous is None else {k: v for k, v in vars(previous).items() if v}
-    except ValueError:
-        # What it said, of normalization above all, must not be lost without a word.
-        if dtype == "float32" and "mean" not in changes:
-            raise cli.UsageError(
-                "the metadata inside is damaged, and with it what pixels the model wants; name "
-                f"it with --mean and --std, besides --labels. Received: {args.file}"
-            ) from None
-        say("note: the metadata inside is damaged; only what is named now is kept")
+    kept = _previous(args, content, dtype, changes)
     if "labels" not in {*changes, *kept}:
         raise cli.UsageError(f"a model without labels needs --labels. Received: {args.file}")
     if dtype == "float32" and not {"mean", "std"} & {*changes, *kept}:
@@ -204,6 +198,31 @@ def _kept(
     if dtype not in ("float32", "uint8"):
         say(f"note: MediaPipe takes float32 and uint8 input only, and this model's is {dtype}")
     return kept
+
+
+def _previous(
+    args: argparse.Namespace, content: bytes, dtype: str, changes: dict[str, Any]
+) -> dict[str, Any]:
+    """The fields that can be read; damaged labels do not cost the normalization beside them."""
+    try:
+        previous = read_metadata(content)
+    except ValueError:
+        try:
+            texts = _read_texts(content)
+            previous = None if texts is None else texts[0]
+            say("note: the labels inside are damaged; the rest of the metadata is kept")
+        except ValueError:
+            # What it said, of normalization above all, must not be lost without a word.
+            if dtype == "float32" and "mean" not in changes:
+                raise ValueError(
+                    "the metadata inside is damaged, and with it what pixels the model wants; "
+                    f"name it with --mean and --std, besides --labels. Received: {args.file}"
+                ) from None
+            say("note: the metadata inside is damaged; only what is named now is kept")
+            return {}
+    return (
+        {} if previous is None else {key: value for key, value in vars(previous).items() if value}
+    )
 
 
 def _warn(metadata: ModelMetadata) -> None:
@@ -251,6 +270,11 @@ def main(argv: list[str] | None = None) -> int:
     else:
         with files.naming(args.file):
             metadata = read_metadata(content)
+        if metadata is not None and metadata.labels and len(metadata.labels) != model.classes:
+            say(
+                f"note: clients refuse this file: {len(metadata.labels):,d} labels for "
+                f"{model.classes:,d} outputs; add the right ones with --labels"
+            )
     if args.json:
         fields = None if metadata is None else dataclasses.asdict(metadata)
         print(json.dumps(fields, indent=2, ensure_ascii=False))

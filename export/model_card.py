@@ -16,7 +16,7 @@ _LIMITS = (
     "- Its accuracy holds for images like those it was evaluated on; measure it on yours.",
     "- A probability is the model's confidence, not a measured frequency of being right.",
     "- Its latency is another one on another processor; measure it on the phone.",
-    "- The images of this bundle are those that the model is surest of, to compare programs;",
+    "- The images of this bundle are of those on which the model is sure, to compare programs;",
     "  they say nothing about accuracy.",
 )
 
@@ -57,6 +57,8 @@ class ModelCard:
             file, 0..1.
         agreement: share of images on which both name the same class, 0..1.
         cost: see `Cost`.
+        network: in words.
+        made: date and versions.
     """
 
     name: str
@@ -69,11 +71,14 @@ class ModelCard:
     tflite_top1: float | None = None
     agreement: float | None = None
     cost: Cost = Cost()
+    network: str | None = None
+    made: str | None = None
 
 
 def card_of(
     report: Mapping[str, Any],
     name: str,
+    network: str | None,
     recipe: Mapping[str, Any],
     data: Provenance,
     cost: Cost,
@@ -83,6 +88,7 @@ def card_of(
     Args:
         report: of `report.make_report`.
         name: of the model.
+        network: in words.
         recipe: training settings, name to value; None values are left out.
         data: where the evaluated images come from.
         cost: of one inference.
@@ -90,6 +96,9 @@ def card_of(
     evaluation = report["evaluation"] or {}
     return ModelCard(
         name=name,
+        network=network,
+        made=f"{report['date'][:10]}, "
+        + ", ".join(f"{package} {version}" for package, version in report["versions"].items()),
         data=data,
         recipe={key: value for key, value in recipe.items() if value is not None},
         quantize=report["quantize"],
@@ -156,14 +165,19 @@ def _worth_rows(card: ModelCard) -> list[tuple[str, str]]:
     settings = ", ".join(f"{key} {value}" for key, value in card.recipe.items())
     data = card.data or Provenance(_UNKNOWN)
     return [
+        ("network", card.network or _UNKNOWN),
         ("data", data.source),
         ("licence of the data", data.license or "not known: fill in"),
         ("licence of the weights", card.license),
         ("recipe", settings or _UNKNOWN),
         ("quantization", card.quantize or _UNKNOWN),
+        ("converted", card.made or _UNKNOWN),
         ("top-1, float Keras model", _percent(card.keras_top1)),
         ("top-1, this file", _percent(card.tflite_top1)),
-        ("evaluated on", _UNKNOWN if card.images is None else f"{card.images:,d} images"),
+        (
+            "evaluated on",
+            _UNKNOWN if card.images is None else f"{card.images:,d} images not trained on",
+        ),
         ("agreement of both", _percent(card.agreement)),
     ]
 

@@ -66,9 +66,8 @@ def bundle_file(
     """
     run = os.path.dirname(report["model"])
     is_run = os.path.isfile(os.path.join(run, runs.CONFIG))
-    config = runs.read_config(run)[0] if is_run else None
-    recipe = {} if config is None else dataclasses.asdict(config.recipe)
-    cost = _cost(report, None if config is None else config.network)
+    config, stored = runs.read_config(run) if is_run else (None, {})
+    network = None if config is None else config.network
     split = judge.split
     chosen = bundle.choose_images(scores.tflite, split.labels, seed)
     bundle.write_bundle(
@@ -77,9 +76,24 @@ def bundle_file(
         report["class_names"],
         split.images.fetch(chosen),
         split.labels[chosen],
-        card_of(report, name, recipe, judge.provenance, cost),
+        card_of(
+            report,
+            name,
+            None if network is None else network.words,
+            {} if config is None else _recipe(config, stored),
+            judge.provenance,
+            _cost(report, network),
+        ),
         overwrite,
     )
+
+
+def _recipe(config: runs.TrainConfig, stored: dict[str, Any]) -> dict[str, Any]:
+    """How a run was trained, with what it decided by itself."""
+    start = "random weights" if config.weights is None else os.path.basename(config.weights)
+    decided = {key: f"{value:.4g}" for key, value in stored.get("resolved", {}).items()}
+    images = {"images": stored.get("train_images"), "started from": start, "seed": config.seed}
+    return images | dataclasses.asdict(config.recipe) | decided
 
 
 def _cost(report: dict[str, Any], network: runs.NetworkConfig | None) -> Cost:

@@ -59,6 +59,19 @@ class NetworkConfig:
         )
 
     @property
+    def words(self) -> str:
+        """What it is called in a text, such as "MobileNetV3-Small, alpha 0.5"."""
+        kind = {"v1": "MobileNetV1", "v2": "MobileNetV2", "v3": "MobileNetV3"}[self.version]
+        size = f"-{self.size.capitalize()}" if self.size else ""
+        forms = [
+            "minimalistic" if self.minimalistic else "",
+            f"profile {self.profile}" if self.profile else "",
+            f"{self.reduced_tail} reduced tail" if self.reduced_tail else "",
+            f"alpha {self.alpha:g}",
+        ]
+        return f"{kind}{size}, {', '.join(filter(None, forms))}"
+
+    @property
     def file_name(self) -> str:
         """How its files are called, such as mobilenet_v3_small_1.0_224."""
         alpha = f"{self.alpha:.4f}".rstrip("0")

@@ -1,5 +1,6 @@
 """Metadata and labels inside a .tflite, sound and broken."""
 
+import dataclasses
 import io
 import json
 import os
@@ -323,3 +324,24 @@ def test_metadata_of_another_writer_is_read(shared):
     assert found is not None and len(found.labels) == 1001
     assert found.labels[:3] == ("background", "tench", "goldfish")
     assert (found.mean, found.std) == ((127.5,), (127.5,))
+
+
+@pytest.mark.parametrize("damage", ["deflated", "cut in the zip"])
+def test_damaged_labels_do_not_cost_the_normalization(tmp_path, capfd, damage):
+    path, names, output = tmp_path / "x.tflite", tmp_path / "l.txt", tmp_path / "y.tflite"
+    path.write_bytes(BAD_FILES[damage][0])
+    names.write_text("a\nb\nc\n")
+    assert metadata.main([str(path), "--labels", str(names), "--output", str(output)]) == 0
+    assert "labels inside are damaged" in capfd.readouterr().err
+    assert read_metadata(output.read_bytes()) == dataclasses.replace(FULL, labels=("a", "b", "c"))
+
+
+def test_showing_a_file_with_a_wrong_number_of_labels_warns(tmp_path, capfd):
+    content = io.BytesIO()
+    content.write(SOUND[: SOUND.index(b"PK\x03\x04")])
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("labels.txt", "a\nb\n")
+    path = tmp_path / "x.tflite"
+    path.write_bytes(content.getvalue())
+    assert metadata.main([str(path)]) == 0
+    assert "2 labels for 3 outputs" in capfd.readouterr().err

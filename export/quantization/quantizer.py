@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -203,13 +204,15 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
     quantization = Quantization(chosen.quantization.scales, float_nodes)
     expected = probabilities(chosen.graph, chosen.held_out)
     images, means = chosen.fitting, channel_means(chosen.graph, chosen.fitting)
-    graphs: dict[Rounding, Graph] = {
-        "nearest": chosen.graph,
-        "biases corrected": correct_biases(chosen.graph, quantization, images, means),
-        "balanced": balance_kernels(chosen.graph, quantization, images, means),
+    makers: dict[Rounding, Callable[[], Graph]] = {
+        "nearest": lambda: chosen.graph,
+        "biases corrected": lambda: correct_biases(chosen.graph, quantization, images, means),
+        "balanced": lambda: balance_kernels(chosen.graph, quantization, images, means),
     }
+    graphs: dict[Rounding, Graph] = {}
     divergences: dict[Rounding, float] = {}
-    for name in progress(graphs, len(graphs), "comparing roundings"):
+    for name in progress(makers, len(makers), "rounding kernels, ways"):
+        graphs[name] = makers[name]()
         scores = quantized_probabilities(graphs[name], quantization, chosen.held_out)
         divergences[name] = mean_divergence(expected, scores)
     best = min(divergences, key=lambda name: divergences[name])

@@ -85,7 +85,8 @@ def open_source(config: DataConfig) -> Source:
         )
     if os.sep in config.dataset or config.dataset.startswith("."):
         raise ValueError(
-            "the data set must be an existing folder or the name of a TFDS data set. "
+            "the data set must be an existing folder or the name of a TFDS data set; name one "
+            "with --dataset. "
             f"Received: {config.dataset}"
         )
     builder = tfds_source.open_builder(config.dataset, config.data_dir)
