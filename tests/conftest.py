@@ -6,6 +6,8 @@ import pathlib
 import numpy as np
 import pytest
 
+from benchmarks.arm import cache
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -67,3 +69,14 @@ def _random_kernel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
     depthwise = len(shape) == 4 and shape[3] == 1
     inputs = np.prod(shape[:2] if depthwise else shape[:-1])
     return rng.normal(0, (2.0 / inputs) ** 0.5 if len(shape) > 1 else 0.1, shape)
+
+
+@pytest.fixture(autouse=True)
+def no_arm_setup(request, monkeypatch):
+    """Whether this computer can count ARM instructions decides nothing but the tests of that."""
+    if not request.path.name.startswith("test_arm"):
+
+        def missing():
+            raise cache.ArmUnavailable("not in this test")
+
+        monkeypatch.setattr(cache, "find", missing)

@@ -37,7 +37,7 @@ def setup():
 @pytest.fixture
 def tiny(tmp_path):
     path = tmp_path / "tiny.tflite"
-    path.write_bytes(tiny_tflite.tiny_model(side=32))
+    path.write_bytes(tiny_tflite.tiny_model(height=32, width=32))
     return str(path)
 
 

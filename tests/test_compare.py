@@ -132,7 +132,7 @@ def test_a_profiler_that_fails_is_said(script, problem, models, tmp_path, monkey
     fake = tmp_path / "python"
     fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("benchmarks.op_profile.sys.executable", str(fake))
+    monkeypatch.setattr("sys.executable", str(fake))
     found = op_profile.profile(models[0], timeout_s=0.5 if "sleep" in script else 60)
     assert found.ops == () and problem in found.problem
 

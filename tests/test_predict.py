@@ -51,7 +51,7 @@ def test_json_names_the_colours(model, pictures, capsys):
 def test_table_and_montage(model, pictures, tmp_path, capsys):
     montage = str(tmp_path / "out" / "m.png")
     assert predict.main(["--model", model, "--montage", montage, pictures]) == 1  # No folder out.
-    assert "No such file" in capsys.readouterr().err
+    assert "folder to write to must exist" in capsys.readouterr().err
     montage = str(tmp_path / "m.png")
     assert predict.main(["--model", model, "--model", model, "--montage", montage, pictures]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -7,6 +7,7 @@ import argparse
 import dataclasses
 import sys
 
+from benchmarks.arm.counts import ArmUnavailable
 from benchmarks.estimate.devices import DEVICES, Refused, check_threads, find_device
 from benchmarks.estimate.model import Estimate, estimate
 from benchmarks.estimate.records import load_records
@@ -43,8 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     for path in progress(args.files, len(args.files), "counting"):
         try:
             estimates.append(estimate(path, device, tables, records))
-        except Refused as reason:
-            refused[path] = str(reason)
+        except ArmUnavailable:
+            raise  # For all files alike.
+        except (Refused, ValueError, OSError, cli.WorkError) as reason:  # The others go on.
+            refused[path] = " ".join(str(reason).split())
             print(f"error: {path}: {reason}", file=sys.stderr)
         else:
             print(estimates[-1], flush=True)

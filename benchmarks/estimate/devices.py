@@ -139,13 +139,22 @@ def check_form(device: Device, form: str) -> None:
         )
 
 
-def notes(graph: Graph, instructions: int, fitted: Sequence[int]) -> list[str]:
+def check_size(instructions: int, fitted: Sequence[int]) -> None:
+    """Refuses networks of another size than those that the error was found on."""
+    low, high = min(fitted), max(fitted)
+    if not low / 2 <= instructions <= 2 * high:
+        raise Refused(
+            f"no estimate for this size: the tables' networks take {low / 1e6:.1f} to "
+            f"{high / 1e6:.1f} M instructions, and half and twice that are the limits; measure on "
+            f"the phone. Received: {instructions / 1e6:.2f} M"
+        )
+
+
+def notes(graph: Graph) -> list[str]:
     """Why an estimate deserves less trust than its error says.
 
     Args:
         graph: of the file.
-        instructions: counted.
-        fitted: instructions of the networks of the fit.
 
     Returns:
         One line per reason.
@@ -161,12 +170,6 @@ def notes(graph: Graph, instructions: int, fitted: Sequence[int]) -> list[str]:
         found.append(
             f"{large} full convolutions of more than 1x1, of which MobileNets have one: "
             "another mix of operations than in the fit"
-        )
-    low, high = min(fitted), max(fitted)
-    if not low / 2 <= instructions <= 2 * high:
-        found.append(
-            f"{instructions / 1e6:.1f} M instructions, far outside the "
-            f"{low / 1e6:.1f} to {high / 1e6:.1f} M of the fit"
         )
     return found
 

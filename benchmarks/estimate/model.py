@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.arm.counts import count
-from benchmarks.estimate.devices import CORE, Device, check_form, form_of, notes
+from benchmarks.estimate.devices import CORE, Device, check_form, check_size, form_of, notes
 from benchmarks.estimate.evaluation import (
     PREDICTORS,
     SHIPPED,
@@ -128,11 +128,19 @@ def estimate(path: str, device: Device, tables: Sequence[Table], records: Record
         ArmUnavailable: the emulator is not set up.
         FileNotFoundError, ValueError: not an intact .tflite file.
     """
-    graph = read_graph(read_file(path))
+    content = read_file(path)
+    try:
+        graph = read_graph(content)
+    except ValueError as error:
+        raise ValueError(
+            "the model must be an intact .tflite file; convert or download it again. "
+            f"Received: {error}"
+        ) from None
     form = form_of(graph)
     check_form(device, form)
     calibration = calibrate(device, form, tables, records)
     counts = count(path, CORE)
+    check_size(counts.instructions, calibration.fitted_instructions)
     groups = instruction_groups(counts.classes)
     return Estimate(
         file=path,
@@ -147,5 +155,5 @@ def estimate(path: str, device: Device, tables: Sequence[Table], records: Record
         error_median=float(np.median(calibration.errors)),
         error_max=max(calibration.errors),
         error_rows=len(calibration.errors),
-        notes=tuple(notes(graph, counts.instructions, calibration.fitted_instructions)),
+        notes=tuple(notes(graph)),
     )
