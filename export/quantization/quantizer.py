@@ -22,8 +22,9 @@ from mobilenet_tf.progress import progress
 MIXED = "per activation"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
-_TRIAL_IMAGES = 16  # That correct biases while estimators are compared.
-_COMPARED_IMAGES = 32  # Held-out images that compare estimators for the whole network.
+# While schemes are compared, as many pixels as 16 images of 224 correct biases, and twice
+# that many are compared. Small images need more: after a mean, each is one sample.
+_TRIAL_PIXELS = 16 * 224 * 224
 _WEIGHING_IMAGES = 24  # Held-out images that compare estimators for one activation.
 
 
@@ -88,7 +89,7 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
     """
     fitting, held_out = _divide(images)
     graph = round_shift(graph) if bits == 8 else graph
-    expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
+    expected = probabilities(graph, held_out[: _compared(graph)])
     return _choose(_Form.seen_on(graph, fitting, held_out), expected, fitting, held_out, bits, seed)
 
 
@@ -97,7 +98,7 @@ def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chose
     fitting, held_out = _divide(images)
     graph = round_shift(graph)
     # Both against the network as it is: the equalized one clips a little differently.
-    expected = probabilities(graph, held_out[:_COMPARED_IMAGES])
+    expected = probabilities(graph, held_out[: _compared(graph)])
     form = _Form.seen_on(graph, fitting, held_out)
     equalized = equalize(graph, fitting)
     if equalized is not graph:
@@ -116,6 +117,15 @@ def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     every = min(_HELD_OUT, len(images))
     held_out = np.s_[every - 1 :: every]
     return np.delete(images, held_out, axis=0), images[held_out]
+
+
+def _trial_images(graph: Graph) -> int:
+    height, width = graph.image_shape[:2]
+    return max(16, _TRIAL_PIXELS // (height * width))
+
+
+def _compared(graph: Graph) -> int:
+    return 2 * _trial_images(graph)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +148,7 @@ class _Form:
 
     @classmethod
     def seen_on(cls, graph: Graph, fitting: np.ndarray, held_out: np.ndarray) -> "_Form":
-        trial = fitting[:_TRIAL_IMAGES]
+        trial = fitting[: _trial_images(graph)]
         spread = calibration.histograms(graph, fitting)
         estimator = _logit_estimator(graph, spread, held_out)
         return cls(graph, spread, trial, channel_means(graph, trial), estimator)
@@ -256,7 +266,7 @@ def _logits(graph: Graph) -> Node:
 def _logit_estimator(graph: Graph, spread: dict[str, Histogram], held_out: np.ndarray) -> str:
     """The range that changes the probabilities least, all else being exact."""
     node = _logits(graph)
-    logits = probabilities(Graph(graph.nodes[:-1]), held_out[:_COMPARED_IMAGES])
+    logits = probabilities(Graph(graph.nodes[:-1]), held_out[: _compared(graph)])
     exact = tf.nn.softmax(logits).numpy()
 
     def divergence(estimator: str) -> float:
