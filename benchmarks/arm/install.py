@@ -41,7 +41,7 @@ _UNUSED = (
 )
 _WHEELS_BYTES = 31_000_000  # Of LiteRT 2.3 and NumPy 2.4.
 _LISTS_BYTES = 9_500_000  # Of one architecture.
-_DISK_BYTES = 165_000_000
+_DISK_BYTES = 177_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,8 +116,8 @@ def _build(folder: pathlib.Path) -> None:
     start = time.monotonic()
     apt.check_tools()
     say(
-        f"setting up in {folder.with_suffix('')}, about {_DISK_BYTES / 1e6:.0f} MB; reading the "
-        f"lists of packages, {_LISTS_BYTES / 1e6:.0f} MB for each architecture"
+        f"setting up in {folder.with_suffix('')}, about {_DISK_BYTES / 1e6:.0f} MB, one or two "
+        f"minutes; reading the lists of packages, {_LISTS_BYTES / 1e6:.0f} MB for each architecture"
     )
     sources = apt.sources(folder / "keys")
     host = apt.Apt(folder / "apt-host", apt.host_architecture(), sources)
