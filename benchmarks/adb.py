@@ -7,9 +7,7 @@ them. docs/benchmarks.md says where the program comes from.
 """
 
 import argparse
-import hashlib
 import math
-import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -17,11 +15,18 @@ from typing import Any
 
 from benchmarks.benchmark_model import ModelRun, parse
 from benchmarks.phone import Heat, Phone, find_phone, program_abi
-from benchmarks.report import aligned, check_json_path, format_machine, write_json
+from benchmarks.report import (
+    add_json_options,
+    aligned,
+    check_distinct,
+    check_json_path,
+    format_machine,
+    write_json,
+)
 from benchmarks.stats import MAX_ROUND_SPREAD, LatencySettings, display_names
-from export.flatbuffer import read_file
+from export.flatbuffer import intact, read_file
 from export.inspection.file_graph import read_graph
-from mobilenet_tf import cli
+from mobilenet_tf import cli, files
 from mobilenet_tf.progress import progress
 
 _PROGRAM = "benchmark_model"
@@ -111,7 +116,7 @@ def to_row(name: str, path: str, runs: Sequence[ModelRun], num_threads: int) -> 
     peaks = [run.peak_memory_bytes for run in runs if run.peak_memory_bytes is not None]
     return {
         "file": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": files.sha256(path),
         "size_bytes": len(content),
         "input_dtype": image.dtype,
         "input_shape": [abs(side) for side in image.shape],
@@ -207,24 +212,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=cli.positive_int, default=5, metavar="N")
     parser.add_argument("--warmup-runs", type=cli.positive_int, default=5, metavar="N")
     parser.add_argument("--allow-hot", action="store_true", help="measure a hot phone as well")
-    parser.add_argument("--json", metavar="OUT.json", help="file to store the results in")
-    parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
+    add_json_options(parser)
     return parser.parse_args(argv)
 
 
 def _check_files(args: argparse.Namespace) -> None:
-    if len({os.path.realpath(path) for path in args.files}) < len(args.files):
-        raise cli.UsageError(
-            f"each file must be given once; remove one. Received: {' '.join(args.files)}"
-        )
+    check_distinct(args.files)
     for path in args.files:
-        try:
-            graph = read_graph(read_file(path))
-        except ValueError as error:
-            raise cli.WorkError(
-                "the model must be an intact .tflite file; convert or download it again. "
-                f"Received: {path} ({error})"
-            ) from None
+        content = read_file(path)
+        with intact(path):
+            graph = read_graph(content)
         if len(graph.inputs) != 1:
             raise cli.WorkError(
                 f"the model must have one input. Received: {path} with {len(graph.inputs)}"
@@ -248,7 +245,7 @@ def main(argv: list[str] | None = None) -> int:
             f"minutes, or pass --allow-hot. Received: {heat.complaint}"
         )
     machine = phone.describe(heat)
-    machine["versions"][_PROGRAM] = f"sha256:{_sha256(args.benchmark_model)}"
+    machine["versions"][_PROGRAM] = f"sha256:{files.sha256(args.benchmark_model)[:12]}"
     runs = measure(phone, args.benchmark_model, args.files, settings)
     names = display_names(args.files)
     reasons = noise_reasons(names, runs, machine, phone.heat())
@@ -285,11 +282,6 @@ def _record(
         "noise_reasons": reasons,
         "results": rows,
     }
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from benchmarks import latency
 from benchmarks.arm import cache, cores, networks
 from benchmarks.arm.counts import CLASSES, count_files
 from benchmarks.arm.table import to_json
-from benchmarks.report import check_json_path, write_json
+from benchmarks.report import add_json_options, check_json_path, write_json
 from benchmarks.static import static_cost
 from mobilenet_tf import cli
 from mobilenet_tf.machine import describe_machine
@@ -93,8 +93,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = cli.parser(__doc__, prog="python -m benchmarks.arm_table")
     parser.add_argument("files", nargs="*", metavar="OTHER.tflite", help="to count as well")
     parser.add_argument("--folder", metavar="DIR", help="to keep the built files in, and to reuse")
-    parser.add_argument("--json", metavar="OUT.json", help="file to store the results in")
-    parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
+    add_json_options(parser)
     return parser.parse_args(argv)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import static
 from benchmarks.arm.cores import CORES
 from benchmarks.comparison import AccuracyPlan, Comparison, Entry, compare
-from benchmarks.report import aligned, check_json_path, format_machine, write_json
+from benchmarks.report import aligned, check_distinct, check_json_path, format_machine, write_json
 from benchmarks.stats import LatencySettings
 from mobilenet_tf import cli, files
 
@@ -113,10 +113,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError(f"the folder of --output must exist. Received: {args.output}")
     if args.json is not None:
         check_json_path(args.json, args.overwrite)
-    if len({os.path.realpath(path) for path in args.files}) < len(args.files):
-        raise cli.UsageError(
-            f"each file must be given once; remove one. Received: {' '.join(args.files)}"
-        )
+    check_distinct(args.files)
 
 
 def _plan(args: argparse.Namespace) -> AccuracyPlan | None:

@@ -9,13 +9,14 @@ for the numbers to be compared.
 
 import argparse
 import contextlib
-import hashlib
 import itertools
 import os
 import sys
 from collections.abc import Sequence
 
 from benchmarks.report import (
+    add_json_options,
+    check_distinct,
     check_json_path,
     format_machine,
     format_table,
@@ -30,7 +31,7 @@ from benchmarks.stats import (
     summarize,
 )
 from benchmarks.worker import Loaded, Round, Worker
-from mobilenet_tf import cli
+from mobilenet_tf import cli, files
 from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import progress
 
@@ -64,11 +65,16 @@ def measure(paths: Sequence[str], settings: LatencySettings) -> list[LatencyResu
         ValueError: no path, an empty file, or the same file twice.
         WorkError: a file that the runtime cannot run, or that crashes it.
     """
-    _check_distinct(paths)
+    if not paths:
+        raise ValueError("paths must hold a file; name at least one. Received: []")
+    try:
+        check_distinct(paths)
+    except cli.UsageError as error:
+        raise ValueError(str(error)) from None
     count = len(paths)
     for path in paths:
         _check_file(path)
-    digests = [_sha256(path) for path in paths]
+    digests = [files.sha256(path) for path in paths]
     with contextlib.ExitStack() as stack:
         workers, loaded = [], []
         for path in progress(paths, count, "loading"):
@@ -105,16 +111,6 @@ def _result(
     )
 
 
-def _check_distinct(paths: Sequence[str]) -> None:
-    if not paths:
-        raise ValueError("paths must hold a file; name at least one. Received: []")
-    seen: set[str] = set()
-    for path in paths:
-        if os.path.realpath(path) in seen:
-            raise ValueError(f"each file must be given once; remove one. Received: {path} twice")
-        seen.add(os.path.realpath(path))
-
-
 def _check_file(path: str) -> None:
     if os.path.isdir(path):
         raise FileNotFoundError(
@@ -126,11 +122,6 @@ def _check_file(path: str) -> None:
         raise ValueError(
             f"the model must not be empty; convert or download it again. Received: {path} (0 bytes)"
         )
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -146,8 +137,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--warmup-runs", type=cli.whole_number, default=5, help="uncounted, before each round"
     )
     parser.add_argument("--seed", type=cli.whole_number, default=0, help="of the input images")
-    parser.add_argument("--json", metavar="OUT.json", help="file to store the results in")
-    parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
+    add_json_options(parser)
     return parser.parse_args(argv)
 
 
@@ -162,10 +152,7 @@ def main(argv: list[str] | None = None) -> int:
         warmup_runs=args.warmup_runs,
         seed=args.seed,
     )
-    try:
-        _check_distinct(args.files)
-    except ValueError as error:
-        raise cli.UsageError(str(error)) from None
+    check_distinct(args.files)
     if args.json is not None:
         check_json_path(args.json, args.overwrite)
     machine = describe_machine()

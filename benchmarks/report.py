@@ -1,14 +1,14 @@
 """How a latency measurement is shown and stored."""
 
+import argparse
 import dataclasses
-import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.stats import LatencyResult, LatencySettings, display_names
-from mobilenet_tf import cli
+from mobilenet_tf import cli, files
 
 _LEFT_COLUMNS = 2  # Text; the others are numbers.
 
@@ -119,6 +119,23 @@ def to_json(
     }
 
 
+def check_distinct(paths: Sequence[str]) -> None:
+    """Raises `UsageError` where the same file is named twice, under whatever path."""
+    seen: set[str] = set()
+    for path in paths:
+        if os.path.realpath(path) in seen:
+            raise cli.UsageError(
+                f"each file must be given once; remove one. Received: {path} twice"
+            )
+        seen.add(os.path.realpath(path))
+
+
+def add_json_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `check_json_path` and `write_json` are for."""
+    parser.add_argument("--json", metavar="OUT.json", help="file to store the results in")
+    parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
+
+
 def check_json_path(path: str, overwrite: bool) -> None:
     """Checks, before any work, that a result can be stored.
 
@@ -154,13 +171,4 @@ def write_json(path: str, content: Mapping[str, Any], overwrite: bool) -> None:
             during the measurement.
     """
     check_json_path(path, overwrite)
-    beside = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2)
-            file.write("\n")
-        os.replace(beside, path)
-    except BaseException:
-        if os.path.exists(beside):
-            os.remove(beside)
-        raise
+    files.write_json(path, content)

@@ -17,7 +17,7 @@ from benchmarks.arena import Arena, plan_arena
 from benchmarks.op_costs import OpCost, costs_by_class, uncounted
 from benchmarks.report import aligned, check_json_path, write_json
 from benchmarks.stats import display_names
-from export.flatbuffer import read_file
+from export.flatbuffer import intact, read_file
 from export.inspection.file_graph import Graph, read_graph
 from export.inspection.partitions import Partitions, count_partitions
 from mobilenet_tf import cli
@@ -65,14 +65,9 @@ def static_cost(path: str) -> StaticCost:
         ValueError: not an intact .tflite file; names it.
     """
     content = read_file(path)
-    try:
+    with intact(path):
         graph = read_graph(content)
         arena = plan_arena(graph)
-    except ValueError as error:
-        raise ValueError(
-            "the model must be an intact .tflite file; convert or download it again. "
-            f"Received: {path} ({error})"
-        ) from None
     return StaticCost(
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),

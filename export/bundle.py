@@ -4,7 +4,6 @@ Layout of the folder: model.tflite, labels.txt, golden.json, MODEL_CARD.md and
 images/0.png, images/1.png, ...; see docs/bundle.md.
 """
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -131,17 +130,11 @@ def _fill(
         )
     height, width = model.image_size
     content = Golden(
-        sha256(target), width, height, model.input.dtype, golden.TOLERANCE, tuple(images)
+        files.sha256(target), width, height, model.input.dtype, golden.TOLERANCE, tuple(images)
     )
     golden.write_golden(folder, content)
     names = (golden.MODEL, golden.LABELS, golden.GOLDEN, *(image.file for image in images))
-    hashes = {name: sha256(os.path.join(folder, name)) for name in names}
+    hashes = {name: files.sha256(os.path.join(folder, name)) for name in names}
     text = format_card(card, class_names, model.image_size, model.input.dtype, hashes)
     with open(os.path.join(folder, golden.CARD), "w", encoding="utf-8", newline="\n") as file:
         file.write(text)
-
-
-def sha256(path: str) -> str:
-    """Hash of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 from PIL import Image
 
-from export import bundle, golden, labels, metadata, model_card
+from export import golden, labels, metadata, model_card
 from export.golden import broken
 from mobilenet_tf import cli, files
 from mobilenet_tf.runtime import TFLiteModel
@@ -90,7 +90,7 @@ def _check_hashes(folder: str, content: golden.Golden) -> None:
     for name in names:
         if name not in expected:
             raise broken(f"{golden.CARD} must list the SHA-256 of {name}", f"{path} without it")
-        if expected[name] != bundle.sha256(os.path.join(folder, name)):
+        if expected[name] != files.sha256(os.path.join(folder, name)):
             raise broken(
                 f"files must have the SHA-256 that {golden.CARD} lists",
                 f"{os.path.join(folder, name)}, changed or of another bundle",

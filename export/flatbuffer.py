@@ -1,7 +1,9 @@
 """Between the bytes of a .tflite and its object tree (`schema.ModelT`)."""
 
+import contextlib
 import os
 import stat
+from collections.abc import Iterator
 
 import flatbuffers
 import numpy as np
@@ -12,6 +14,18 @@ from export import verifier
 FILE_IDENTIFIER = b"TFL3"
 _MAX_FILE_BYTES = 2**31 - 1  # Beyond that, the offsets of a FlatBuffer do not reach.
 ALIGNMENT = 16  # The schema's `force_align` of buffers, so that files can be mapped.
+
+
+@contextlib.contextmanager
+def intact(path: str) -> Iterator[None]:
+    """Says in the line of a `ValueError` which file is at fault, and the way out."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            "the model must be an intact .tflite file; convert or download it again. "
+            f"Received: {path} ({error})"
+        ) from None
 
 
 def read_file(path: str) -> bytes:

@@ -78,10 +78,15 @@ def read_metadata(content: bytes) -> ModelMetadata | None:
             or that clients refuse.
     """
     found = _read_texts(content)
-    if found is None or found[1] is None:
-        return None if found is None else found[0]
-    names = labels.parse_labels(labels.read_zip(content, found[1]))
-    return dataclasses.replace(found[0], labels=names)
+    return None if found is None else _with_labels(content, *found)
+
+
+def _with_labels(content: bytes, metadata: ModelMetadata, label_file: str | None) -> ModelMetadata:
+    if label_file is None:
+        return metadata
+    return dataclasses.replace(
+        metadata, labels=labels.parse_labels(labels.read_zip(content, label_file))
+    )
 
 
 def _read_texts(content: bytes) -> tuple[ModelMetadata, str | None] | None:
@@ -205,24 +210,24 @@ def _previous(
 ) -> dict[str, Any]:
     """The fields that can be read; damaged labels do not cost the normalization beside them."""
     try:
-        previous = read_metadata(content)
+        found = _read_texts(content)
     except ValueError:
-        try:
-            texts = _read_texts(content)
-            previous = None if texts is None else texts[0]
-            say("note: the labels inside are damaged; the rest of the metadata is kept")
-        except ValueError:
-            # What it said, of normalization above all, must not be lost without a word.
-            if dtype == "float32" and "mean" not in changes:
-                raise ValueError(
-                    "the metadata inside is damaged, and with it what pixels the model wants; "
-                    f"name it with --mean and --std, besides --labels. Received: {args.file}"
-                ) from None
-            say("note: the metadata inside is damaged; only what is named now is kept")
-            return {}
-    return (
-        {} if previous is None else {key: value for key, value in vars(previous).items() if value}
-    )
+        # What it said, of normalization above all, must not be lost without a word.
+        if dtype == "float32" and "mean" not in changes:
+            raise ValueError(
+                "the metadata inside is damaged, and with it what pixels the model wants; "
+                f"name it with --mean and --std, besides --labels. Received: {args.file}"
+            ) from None
+        say("note: the metadata inside is damaged; only what is named now is kept")
+        return {}
+    if found is None:
+        return {}
+    try:
+        previous = _with_labels(content, *found)
+    except ValueError:
+        say("note: the labels inside are damaged; the rest of the metadata is kept")
+        previous = found[0]
+    return {key: value for key, value in vars(previous).items() if value}
 
 
 def _warn(metadata: ModelMetadata) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import hashlib
 import resource
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from export.layer_plot import in_order
 from export.quantization.layer_costs import layer_costs
 from export.quantization.quantizer import Chosen, Quantized
 from export.recipes import Recipe
-from mobilenet_tf import runs
+from mobilenet_tf import files, runs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.machine import describe_machine
 
@@ -93,11 +92,9 @@ def make_report(
         `layer_costs.LayerCost`, in network order} or None}; accuracies are
         0..1.
     """
-    with open(converted.path, "rb") as file:
-        digest = hashlib.sha256(file.read()).hexdigest()
     return {
         "file": converted.path,
-        "sha256": digest,
+        "sha256": files.sha256(converted.path),
         "model": converted.model_path,
         "quantize": converted.recipe.name,
         "hard_swish": converted.hard_swish,

@@ -1,6 +1,7 @@
 """Writing files and folders whole: beside the target first, then renamed onto it."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -111,6 +112,12 @@ def write_text(path: str, text: str) -> None:
 def write_json(path: str, value: Any) -> None:
     """Writes JSON that people can read, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def sha256(path: str) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_existing(path: str, overwrite: bool) -> None:

@@ -11,8 +11,8 @@ from image_files import encoded, png_header
 from PIL import Image
 from tiny_tflite import tiny_model
 
-from export import bundle
 from export.metadata import ModelMetadata, add_metadata
+from mobilenet_tf import files
 
 PIXELS = clear_pixels(1)[0]  # Of images/0.png.
 
@@ -33,7 +33,7 @@ def rehash(folder: pathlib.Path) -> None:
     for line in card.read_text("utf-8").splitlines():
         name = line[66:]
         if line[64:66] == "  " and (folder / name).is_file():
-            line = f"{bundle.sha256(str(folder / name))}  {name}"
+            line = f"{files.sha256(str(folder / name))}  {name}"
         lines.append(line)
     card.write_text("\n".join(lines), "utf-8")
 
@@ -121,7 +121,7 @@ def _model(content: bytes, hashed: bool = False):
     def swap(folder: pathlib.Path) -> None:
         (folder / "model.tflite").write_bytes(content)
         if hashed:
-            digest = bundle.sha256(str(folder / "model.tflite"))
+            digest = files.sha256(str(folder / "model.tflite"))
             edit_golden(folder, lambda golden: golden.update(model_sha256=digest))
 
     return swap

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from benchmarks.arm import cache, cores, install
 from benchmarks.arm.counts import Counted, count_files
 from benchmarks.arm.table import format_table, to_json
-from benchmarks.report import check_json_path, format_machine, write_json
+from benchmarks.report import add_json_options, check_json_path, format_machine, write_json
 from mobilenet_tf import cli
 from mobilenet_tf.machine import describe_machine
 
@@ -34,8 +34,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--setup", action="store_true", help="fetch emulator and arm64 Python first, if need be"
     )
-    parser.add_argument("--json", metavar="OUT.json", help="file to store the results in")
-    parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
+    add_json_options(parser)
     args = parser.parse_args(argv)
     if not args.files and (not args.setup or args.json):
         parser.error("a FILE.tflite is required, or --setup alone. Received: no file")

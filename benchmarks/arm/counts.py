@@ -127,10 +127,12 @@ def instructions_by_core(path: str) -> dict[str, int] | None:
         Instructions by core; None where there is no set-up, or where the file
         does not run on the emulated core, which is then said on stderr.
     """
-    if not is_available():
+    try:
+        setup = cache.find()
+    except ArmUnavailable:
         return None
     chosen = [cores.get_core(name) for name in cores.DEFAULT_CORES]
-    rows, failures = count_files([path], chosen, cache.find())
+    rows, failures = count_files([path], chosen, setup)
     return None if failures else {row.counts.core: row.counts.instructions for row in rows}
 
 

@@ -1,13 +1,14 @@
 """How ARM counts are shown and stored."""
 
 import dataclasses
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.arm.counts import CLASSES, ArmCounts, Counted
+from benchmarks.report import aligned
 from benchmarks.stats import display_names
+from mobilenet_tf import files
 
 _HEADINGS = {"dot": "dot", "fp_mac": "fp mac", "int_mac": "int mac"}
 
@@ -24,14 +25,18 @@ def format_table(rows: Sequence[Counted]) -> str:
     """
     header = ["file", "core", "Minstr", *(_HEADINGS.get(name, name) for name in CLASSES)]
     header += ["MB read", "MB written", "XNNPACK parts", "output vs host"]
-    paths = list(dict.fromkeys(row.path for row in rows))
-    names = dict(zip(paths, display_names(paths)))
+    names = _names(rows)
     cells = [header] + [_row(names[row.path], row.counts) for row in rows]
-    if len(paths) > 1:
+    if len(names) > 1:
         ratios = ["vs first"] + _ratios(rows)
         cells = [[*row, ratio] for row, ratio in zip(cells, ratios)]
-    widths = [max(map(len, column)) for column in zip(*cells)]
-    return "\n".join(_aligned(row, widths) for row in cells)
+    return aligned(cells, left_columns=2)
+
+
+def _names(rows: Sequence[Counted]) -> dict[str, str]:
+    """What each path is shown as."""
+    paths = list(dict.fromkeys(row.path for row in rows))
+    return dict(zip(paths, display_names(paths)))
 
 
 def _row(name: str, counts: ArmCounts) -> list[str]:
@@ -56,12 +61,6 @@ def _ratios(rows: Sequence[Counted]) -> list[str]:
     return [f"{r.counts.instructions / firsts[r.counts.core]:.3f}x" for r in rows]
 
 
-def _aligned(row: list[str], widths: list[int]) -> str:
-    left = [cell.ljust(width) for cell, width in zip(row[:2], widths)]
-    right = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:])]
-    return "  ".join(left + right).rstrip()
-
-
 def to_json(
     rows: Sequence[Counted],
     failures: Sequence[str],
@@ -79,18 +78,15 @@ def to_json(
         "size_bytes" and the fields of `ArmCounts` but the blocks.
     """
     results = []
-    names = display_names(list(dict.fromkeys(row.path for row in rows)))
-    named = dict(zip(dict.fromkeys(row.path for row in rows), names))
+    names = _names(rows)
     for row in rows:
         fields = {
             field.name: getattr(row.counts, field.name)
             for field in dataclasses.fields(row.counts)
             if field.name != "hot_blocks"
         }
-        with open(row.path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        known = {"sha256": digest, "size_bytes": os.path.getsize(row.path)}
-        results.append({"file": named[row.path], **known, **fields})
+        known = {"sha256": files.sha256(row.path), "size_bytes": os.path.getsize(row.path)}
+        results.append({"file": names[row.path], **known, **fields})
     return {
         "machine": dict(machine),
         "emulated": dict(versions),

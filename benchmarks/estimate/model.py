@@ -17,7 +17,7 @@ from benchmarks.estimate.evaluation import (
 from benchmarks.estimate.fit import fit_with_offsets
 from benchmarks.estimate.records import Records
 from benchmarks.estimate.tables import Table
-from export.flatbuffer import read_file
+from export.flatbuffer import intact, read_file
 from export.inspection.file_graph import read_graph
 
 
@@ -129,13 +129,8 @@ def estimate(path: str, device: Device, tables: Sequence[Table], records: Record
         FileNotFoundError, ValueError: not an intact .tflite file.
     """
     content = read_file(path)
-    try:
+    with intact(path):
         graph = read_graph(content)
-    except ValueError as error:
-        raise ValueError(
-            "the model must be an intact .tflite file; convert or download it again. "
-            f"Received: {error}"
-        ) from None
     form = form_of(graph)
     check_form(device, form)
     calibration = calibrate(device, form, tables, records)
