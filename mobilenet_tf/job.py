@@ -9,6 +9,7 @@ from mobilenet_tf.layout import DEFAULT_LAST_MAP
 from mobilenet_tf.models import ModelOptions, build_model
 from mobilenet_tf.recipe import ResolvedRecipe, make_optimizer
 from mobilenet_tf.runs import TrainConfig
+from mobilenet_tf.training_form import training_form
 
 # What `freeze_backbone` leaves trainable: the layers after pooling.
 HEAD_LAYERS = ("conv_preds", "conv_2", "logits", "predictions")
@@ -56,7 +57,7 @@ def compiled_model(job: Job) -> keras.Model:
     config, classes = job.config, len(job.class_names)
     keras.utils.set_random_seed(config.seed)
     options = network_options(config, classes, job.resolved.bn_momentum)
-    model = build_model(config.network.spec, options)
+    model = training_form(build_model(config.network.spec, options))
     if config.freeze_backbone:
         for layer in model.layers:
             layer.trainable = layer.name in HEAD_LAYERS
