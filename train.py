@@ -60,7 +60,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         nargs="?",
         const="",
         metavar="RUN",
-        help="go on with an interrupted run (default: the newest) from its last whole epoch",
+        help="go on with an interrupted run (default: the newest) from its last checkpoint",
     )
     args = parser.parse_args(argv)
     defaults = vars(parser.parse_args([]))

@@ -66,7 +66,7 @@ def train(config: runs.TrainConfig) -> QuantizationAwareResult:
     """
     opened = fine_tuning.open_run(config)
     aware = _calibrated_model(opened.job, from_keras(opened.network))
-    job = training.start_run(opened.job)
+    job = training.start_run(opened.job, runs.create_run(opened.job.config))
     steps = config.recipe.epochs * job.resolved.steps_per_epoch
     fine_tuning.fit(job, aware.model, [_Ranges(aware.rate, steps)])
     aware.freeze()

@@ -38,7 +38,7 @@ def train(config: TrainConfig) -> CompressionResult:
     Returns, raises: see `training.train`.
     """
     opened = fine_tuning.open_run(config)
-    job = training.start_run(opened.job)
+    job = training.start_run(opened.job, runs.create_run(opened.job.config))
     if config.sparsity is not None:
         model, callbacks = _prunable(job, opened.network), [
             tfmot.sparsity.keras.UpdatePruningStep()

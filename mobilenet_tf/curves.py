@@ -14,7 +14,7 @@ def write_history(path: str, history: History) -> None:
     with files.replacing(path) as temporary, open(temporary, "w", newline="") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
-        writer.writerows(history)
+        writer.writerows(row | {"epoch": int(row["epoch"])} for row in history)
 
 
 def read_history(path: str) -> History:

@@ -11,6 +11,7 @@ from typing import Any
 
 # Class names, one a line, in the order of the outputs: beside a model, inside it, in a bundle.
 LABELS = "labels.txt"
+_TEMPORARY = ".unfinished-"
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def replacing(path: str) -> Iterator[str]:
     require_parent(path)
     folder, name = os.path.split(os.path.abspath(path))
     with _naming_folder(folder):
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=f"-{name}")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=_TEMPORARY, suffix=f"-{name}")
     os.close(handle)
     os.chmod(temporary, 0o666 & ~_umask())
     try:
@@ -42,6 +43,11 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(temporary)
+
+
+def is_leftover(name: str) -> bool:
+    """True for a file name that only `replacing` gives, and only while it writes."""
+    return name.startswith(_TEMPORARY)
 
 
 @contextlib.contextmanager

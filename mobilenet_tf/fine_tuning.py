@@ -4,10 +4,11 @@ import dataclasses
 import os
 from typing import Any
 
-from mobilenet_tf import runs, training, weights
+from mobilenet_tf import fitting, runs, training, weights
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.engine import keras
+from mobilenet_tf.interruption import Interruption
 from mobilenet_tf.job import Job, network_options
 from mobilenet_tf.models import build_model
 from mobilenet_tf.recipe import Recipe, make_optimizer
@@ -92,7 +93,7 @@ def fit(job: Job, model: keras.Model, callbacks: list[keras.callbacks.Callback])
     )
     record = _Record(job)
     try:
-        training.fit(job, model, [record, *callbacks])
+        fitting.fit(job, model, [record, *callbacks])
     except KeyboardInterrupt:
         raise WorkError(
             "fine-tuning must end to be of use; start it again. "
@@ -107,7 +108,7 @@ class _Record(Recorder):
     """Keeps the history only: what is usable is there at the end, not after an epoch."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(job, first_epoch=0)
+        super().__init__(job, Interruption())
 
     def save_best(self) -> None:
         """Nothing: it is not finished."""

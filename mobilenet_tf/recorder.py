@@ -7,26 +7,44 @@ from typing import Any
 
 import numpy as np
 
-from mobilenet_tf import curves, files, runs
+from mobilenet_tf import checkpoints, curves, runs
 from mobilenet_tf.engine import keras, to_numpy
+from mobilenet_tf.interruption import Interruption
 from mobilenet_tf.job import Job, save_model
 from mobilenet_tf.progress import duration, say
 
 _LOG_SECONDS = 30.0  # Between lines within an epoch, where stderr is a file.
+SAVE_SECONDS = 60.0  # Between checkpoints, at least;
+SAVE_SHARE = 0.02  # and at most this part of the time goes into writing them.
 
 
 class Recorder(keras.callbacks.Callback):
     """Sets the rate, evaluates the averaged weights, and saves after each epoch."""
 
-    def __init__(self, job: Job, first_epoch: int) -> None:
+    def __init__(
+        self, job: Job, interruption: Interruption, start: checkpoints.State | None = None
+    ) -> None:
+        """Prepares to record a training.
+
+        Args:
+            job: what is trained.
+            interruption: asked after each step.
+            start: where the training goes on from; None for its beginning.
+        """
         super().__init__()
-        self._job = job
-        self._step = first_epoch * job.resolved.steps_per_epoch
+        self._job, self._interruption, self._start_state = job, interruption, start
+        self._step = start.step if start else 0
+        self._first_step = self._step
         history = curves.read_history(os.path.join(job.run, runs.HISTORY))
-        self.history = history[:first_epoch]
-        self._first_epoch, self._start, self._epoch_start = first_epoch, time.monotonic(), 0.0
+        self.history = history[: self._step // job.resolved.steps_per_epoch]
+        self._start = self._saved = self._logged = self._pace_start = time.monotonic()
+        self._epoch_start, self._save_seconds = 0.0, 0.0
         self._raw: list[np.ndarray] | None = None
-        self._logged = self._first_step = time.monotonic()
+
+    @property
+    def step(self) -> int:
+        """Training steps done, of the whole run."""
+        return self._step
 
     @property
     def best(self) -> float:
@@ -38,31 +56,53 @@ class Recorder(keras.callbacks.Callback):
         save_model(self.model, self._job, os.path.join(self._job.run, runs.BEST))
 
     def save_checkpoint(self) -> None:
-        """Writes what `--resume` goes on from."""
-        with files.replacing(os.path.join(self._job.run, runs.CHECKPOINT)) as temporary:
-            self.model.save_weights(temporary, overwrite=True)
+        """Writes what `--resume` goes on from; a full disk does not end the training."""
+        began = time.monotonic()
+        try:
+            checkpoints.save(self._job.run, checkpoints.state_of(self.model, self._step))
+        except OSError as error:
+            say(f"note: no checkpoint of step {self._step}, the last one stays: {error}")
+        self._saved = time.monotonic()
+        self._save_seconds = self._saved - began
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the learning rate of the step."""
         self.model.optimizer.learning_rate = self._job.resolved.learning_rate_at(self._step)
-        self._step += 1
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the step, saves when it is time, and meets an interruption."""
+        self._step += 1
+        steps = self._job.resolved.steps_per_epoch
+        left = -self._step % steps
+        self._log_pace(batch, left)
+        if self._start_state is not None:
+            if self._first_step % steps:
+                self._start_state.add_metrics(self.model)
+            self._start_state = None
+        if left == 0:
+            return  # The end of the epoch saves, after the validation.
+        if self._interruption.received:
+            self.save_checkpoint()
+            raise KeyboardInterrupt
+        waited = time.monotonic() - self._saved
+        if waited > max(SAVE_SECONDS, self._save_seconds / SAVE_SHARE):
+            self.save_checkpoint()
+
+    def _log_pace(self, batch: int, left: int) -> None:
         """Tells logs how far the epoch is; a terminal has Keras' own bar."""
         now, steps = time.monotonic(), self._job.resolved.steps_per_epoch
         if batch == 0:
-            self._first_step = now  # It compiles the network; the pace comes after it.
-        if batch and not sys.stderr.isatty() and now - self._logged > _LOG_SECONDS:
+            self._pace_start = now  # It compiles the network; the pace comes after it.
+        elif not sys.stderr.isatty() and now - self._logged > _LOG_SECONDS:
             self._logged = now
-            left = (now - self._first_step) / max(batch, 1) * (steps - batch - 1)
-            say(f"step {batch + 1} of {steps}, {duration(left)} left in this epoch")
+            seconds = (now - self._pace_start) / batch * left
+            say(f"step {steps - left} of {steps}, {duration(seconds)} left in this epoch")
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts the epoch's clock and dropout's random numbers."""
         self._epoch_start = self._logged = time.monotonic()
-        # Keras keeps their state out of the checkpoint, so a resumed run would
-        # drop other features than one that never stopped.
-        state = [self._job.config.seed, epoch * self._job.resolved.steps_per_epoch]
+        # Each step counts one up, so a resumed run drops the same features.
+        state = [self._job.config.seed, self._step]
         for layer in self.model.layers:
             if isinstance(layer, keras.layers.Dropout) and hasattr(layer, "seed_generator"):
                 layer.seed_generator.state.assign(state)
@@ -97,9 +137,12 @@ class Recorder(keras.callbacks.Callback):
         # The checkpoint last: resuming from it cuts off rows that are ahead of it.
         curves.write_history(os.path.join(self._job.run, runs.HISTORY), self.history)
         self.save_checkpoint()
-        epochs, done = self._job.config.recipe.epochs, epoch + 1 - self._first_epoch
-        left = (time.monotonic() - self._start) / done * (epochs - epoch - 1)
+        epochs, steps = self._job.config.recipe.epochs, self._job.resolved.steps_per_epoch
+        left = (time.monotonic() - self._start) / (self._step - self._first_step)
+        left *= epochs * steps - self._step
         say(
             f"epoch {epoch + 1}/{epochs}: accuracy {100 * row['accuracy']:.2f} %, "
             f"validation {100 * row['val_accuracy']:.2f} %, {duration(left)} left in all"
         )
+        if self._interruption.received and epoch + 1 < epochs:
+            raise KeyboardInterrupt

@@ -5,31 +5,39 @@ runs/<name>/model.keras              the trained network, labels inside
             labels.txt               class names, one a line, in output order
             config.json              everything needed to repeat the run
             history.csv, curves.png  one row, one point per epoch
-            checkpoint.weights.h5    weights and optimizer, for --resume
+            checkpoints/             the whole state of the last steps, for
+                                     --resume; gone when the run has ended
 
 A run of --prune, --cluster or --quantization-aware has no best.keras and no
-checkpoint. That of --quantization-aware also has
+checkpoints. That of --quantization-aware also has
 
             quantization.npz         what its int8 file is made of: scales of all
                                      activations, kernels and biases after folding
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import json
 import os
 import platform
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:  # Windows.
+    fcntl = None  # type: ignore[assignment]
 
 from mobilenet_tf import files, specs
 from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.progress import say
 from mobilenet_tf.recipe import Recipe
 
 MODEL, BEST, LABELS = "model.keras", "best.keras", files.LABELS
 CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
-CHECKPOINT, QUANTIZATION = "checkpoint.weights.h5", "quantization.npz"
+QUANTIZATION = "quantization.npz"
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
 
 
@@ -152,6 +160,39 @@ def create_run(config: TrainConfig) -> str:
             return path
         except FileExistsError:
             number += 1
+
+
+@contextlib.contextmanager
+def locked(run: str) -> Iterator[None]:
+    """Keeps other processes from training in a run's folder.
+
+    The lock is on the folder itself and ends with the process, however that
+    ends. There is none on Windows, nor on file systems that know no locks.
+
+    Args:
+        run: an existing folder.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(run, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise ValueError(
+            "one process at a time can train in a folder; wait for the other one or choose "
+            f"another --output-dir. Received: {run}"
+        ) from None
+    except OSError as error:
+        say(f"note: {run} cannot be locked ({error.strerror}); start no second training in it")
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_config(run: str, config: TrainConfig, details: dict[str, Any]) -> None:

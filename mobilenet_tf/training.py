@@ -1,15 +1,15 @@
 """Training a network: from a config to a run folder."""
 
-import contextlib
 import dataclasses
 import os
-import sys
+from typing import Any
 
-from mobilenet_tf import curves, runs
+from mobilenet_tf import checkpoints, curves, files, fitting, runs
 from mobilenet_tf import weights as weight_files
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets, pipeline
 from mobilenet_tf.engine import keras
+from mobilenet_tf.interruption import deferred
 from mobilenet_tf.job import Job, compiled_model, save_model
 from mobilenet_tf.layout import build_layout, last_map_size, strides_for
 from mobilenet_tf.progress import say
@@ -62,13 +62,16 @@ def train(config: TrainConfig) -> TrainResult:
     model = compiled_model(job)
     if config.weights:
         _load_weights(model, config)
-    return _fit(start_run(job), model, first_epoch=0)
+    run = runs.create_run(config)
+    with runs.locked(run):
+        runs.check_output_dir(run)  # Somebody else may have been faster.
+        return _fit(start_run(job, run), model, state=None)
 
 
-def start_run(job: Job) -> Job:
-    """Makes the folder of a new run and writes its settings there."""
+def start_run(job: Job, run: str) -> Job:
+    """Writes a new run's settings into its folder."""
     config = job.config
-    job = dataclasses.replace(job, run=runs.create_run(config))
+    job = dataclasses.replace(job, run=run)
     resolved = dataclasses.asdict(job.resolved)
     del resolved["recipe"]
     details = {
@@ -83,7 +86,7 @@ def start_run(job: Job) -> Job:
 
 
 def resume(run: str) -> TrainResult:
-    """Goes on with an interrupted run from its last whole epoch.
+    """Goes on with an interrupted run from its last checkpoint, to the same end.
 
     Args:
         run: its folder.
@@ -96,6 +99,20 @@ def resume(run: str) -> TrainResult:
             "a run of --quantization-aware, --prune or --cluster cannot go on; start it again "
             f"with --weights {config.weights}. Received: {run}"
         )
+    with runs.locked(run):
+        if os.path.isfile(os.path.join(run, runs.MODEL)):
+            raise ValueError(
+                f"a run that has ended cannot go on; start a new one with --weights {run}. "
+                f"Received: {run} with its {runs.MODEL}"
+            )
+        checkpoints.clean(run)
+        state = checkpoints.newest(run)
+        return _resume(run, config, content, state)
+
+
+def _resume(
+    run: str, config: TrainConfig, content: dict[str, Any], state: checkpoints.State | None
+) -> TrainResult:
     source = datasets.open_source(config.data)
     if list(source.class_names) != content.get("class_names"):
         raise ValueError(
@@ -103,27 +120,26 @@ def resume(run: str) -> TrainResult:
             f"Received: {len(source.class_names)} classes in {config.data.dataset}"
         )
     job = prepare(config, source, run)
+    _check_same_images(job, content)
+    runs.write_labels(os.path.join(run, runs.LABELS), job.class_names)
     model = compiled_model(job)
-    checkpoint = os.path.join(run, runs.CHECKPOINT)
-    if not os.path.isfile(checkpoint):
-        if config.weights:
-            _load_weights(model, config)
-        return _fit(job, model, first_epoch=0)
-    model.optimizer.build(model.trainable_variables)
-    try:
-        model.load_weights(checkpoint)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"the checkpoint must be intact. Received: {checkpoint} ({reason})"
-        ) from None
-    first_epoch = int(model.optimizer.iterations) // job.resolved.steps_per_epoch
-    if first_epoch >= config.recipe.epochs and os.path.isfile(os.path.join(run, runs.MODEL)):
-        raise ValueError(
-            f"a run that has ended cannot go on; start a new one with --weights {run}. "
-            f"Received: {run}, {first_epoch} of {config.recipe.epochs} epochs done"
-        )
-    return _fit(job, model, first_epoch)
+    if state is not None:
+        with files.naming(run):
+            state.apply(model)
+        say(f"going on after step {state.step}")
+    elif config.weights:
+        _load_weights(model, config)
+    return _fit(job, model, state)
+
+
+def _check_same_images(job: Job, content: dict[str, Any]) -> None:
+    counts = {"train_images": len(job.train), "val_images": len(job.validation)}
+    for key, count in counts.items():
+        if content.get(key) != count:
+            raise ValueError(
+                "a run must go on with the images it began with; restore the data set. "
+                f"Received: {count} {key} in {job.config.data.dataset}, {content.get(key)} before"
+            )
 
 
 def _with_image_size(config: TrainConfig, source: datasets.Source) -> TrainConfig:
@@ -182,56 +198,31 @@ def _load_weights(model: keras.Model, config: TrainConfig) -> None:
         )
 
 
-def _fit(job: Job, model: keras.Model, first_epoch: int) -> TrainResult:
-    record = Recorder(job, first_epoch)
-    try:
-        fit(job, model, [record], first_epoch)
-    except KeyboardInterrupt:
-        draw_curves(job, record)
-        raise WorkError(
-            f"interrupted; to go on: python train.py --resume {job.run}. "
-            f"Received: Ctrl-C after {len(record.history)} whole epochs"
-        ) from None
-    return _finish(job, model, record)
-
-
-def fit(
-    job: Job, model: keras.Model, callbacks: list[keras.callbacks.Callback], first_epoch: int = 0
-) -> None:
-    """Trains a compiled model on a job's data, for as long as its recipe says.
-
-    Args:
-        job: with a run folder.
-        model: float32 images in 0..255 to probabilities.
-        callbacks: beside those that every training has.
-        first_epoch: where to start.
-    """
-    config, recipe, classes = job.config, job.config.recipe, len(job.class_names)
-    callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
-    if config.tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(os.path.join(job.run, "tensorboard")))
-    batches = pipeline.training_batches(
-        job.train, classes, recipe.batch_size, recipe.augmentation, config.seed, first_epoch
-    )
-    validation = pipeline.evaluation_batches(job.validation, classes, recipe.batch_size)
-    say(f"training in {job.run}: {recipe.epochs} x {job.resolved.steps_per_epoch} steps")
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for results.
-        model.fit(
-            batches,
-            steps_per_epoch=job.resolved.steps_per_epoch,
-            epochs=recipe.epochs,
-            initial_epoch=first_epoch,
-            validation_data=validation,
-            callbacks=callbacks,
-            shuffle=False,  # The batches are shuffled already.
-            verbose=1 if sys.stderr.isatty() else 0,
-        )
+def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> TrainResult:
+    with deferred() as interruption:
+        record = Recorder(job, interruption, state)
+        to_go_on = f"to go on: python train.py --resume {job.run}"
+        try:
+            fitting.fit(job, model, [record], record.step)
+            return _finish(job, model, record)
+        except KeyboardInterrupt:
+            draw_curves(job, record)
+            steps = record.step % job.resolved.steps_per_epoch
+            raise WorkError(
+                f"interrupted; {to_go_on}. Received: {interruption.received or 'Ctrl-C'} after "
+                f"{len(record.history)} whole epochs and {steps} steps"
+            ) from None
+        except OSError as error:  # A full disk, say.
+            raise WorkError(
+                f"the run folder must be writable; mend it, then {to_go_on}. Received: {error}"
+            ) from None
 
 
 def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
     check_finished(job, record)
-    save_model(model, job, os.path.join(job.run, runs.MODEL))
     draw_curves(job, record)
+    save_model(model, job, os.path.join(job.run, runs.MODEL))
+    checkpoints.remove(job.run)
     best = max(record.history, key=lambda row: row["val_accuracy"])
     return TrainResult(
         run=job.run,

@@ -30,8 +30,8 @@ def noisy() -> Split:
     return Split(ArrayImages(pixels), np.arange(COUNT) % CLASSES, [""] * COUNT)
 
 
-def _batches(split, count, policy="none", seed=0, first_epoch=0, batch_size=BATCH):
-    dataset = training_batches(split, CLASSES, batch_size, policy, seed, first_epoch)
+def _batches(split, count, policy="none", seed=0, first_step=0, batch_size=BATCH):
+    dataset = training_batches(split, CLASSES, batch_size, policy, seed, first_step)
     return [(x.numpy(), y.numpy()) for x, y in dataset.take(count)]
 
 
@@ -55,7 +55,10 @@ def run(request, noisy):
 def test_a_start_at_an_epoch_skips_the_epochs_before(run, noisy):
     # Also proves that the same seed gives the same batches: another pipeline made them.
     policy, batches = run
-    _assert_same(_batches(noisy, 2 * STEPS, policy, seed=7, first_epoch=1), batches[STEPS:])
+    _assert_same(_batches(noisy, 2 * STEPS, policy, seed=7, first_step=STEPS), batches[STEPS:])
+    _assert_same(
+        _batches(noisy, STEPS + 1, policy, seed=7, first_step=STEPS - 1), batches[STEPS - 1 :]
+    )
 
 
 @pytest.mark.parametrize("policy", ["none", "light"])

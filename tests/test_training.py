@@ -6,11 +6,14 @@ The pictures are noise in the colour of their class: a few steps learn them.
 import contextlib
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
 import shutil
+import signal
 import zipfile
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -19,7 +22,7 @@ from image_files import make_folder
 from PIL import Image
 
 import train as train_cli
-from mobilenet_tf import runs, training
+from mobilenet_tf import checkpoints, runs, training
 from mobilenet_tf.data.datasets import DataConfig, FolderSource
 from mobilenet_tf.job import Job, compiled_model
 from mobilenet_tf.recipe import Recipe
@@ -72,7 +75,6 @@ def _main(*arguments: str) -> tuple[int, str, list[str]]:
 def test_run_folder_holds_what_it_should_and_no_leftovers(result):
     assert sorted(os.listdir(result.run)) == sorted(
         [runs.MODEL, runs.BEST, runs.LABELS, runs.CONFIG, runs.HISTORY, runs.CURVES]
-        + [runs.CHECKPOINT]
     )
 
 
@@ -137,8 +139,8 @@ def interrupted(data, tmp_path_factory):
     on_batch = Recorder.on_train_batch_begin
 
     def stop(self, batch, logs=None):
-        if self._step == STEPS + 1:
-            raise KeyboardInterrupt
+        if self.step == STEPS:
+            os.kill(os.getpid(), signal.SIGINT)
         on_batch(self, batch, logs)
 
     options = "--version v1 --alpha 0.25 --epochs 2 --batch-size 16 --learning-rate 0.01"
@@ -146,20 +148,22 @@ def interrupted(data, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recorder, "on_train_batch_begin", stop)
         outcome = _main(*options.split(), "--dataset", data, "--output-dir", run)
-    return run, outcome, os.listdir(run), _history(run)
+    return run, outcome, shutil.copytree(run, f"{run} as it was left")
 
 
 def test_interruption_keeps_the_whole_epochs_and_says_how_to_go_on(interrupted):
-    run, (code, out, err), names, history = interrupted
+    run, (code, out, err), left = interrupted
+    names, history = os.listdir(left), _history(left)
     assert (code, out) == (1, "")
     errors = [line for line in err if line.startswith("error:")]
     assert errors == err[-1:] and f"--resume {run}" in err[-1] and "1 whole epoch" in err[-1]
+    assert "Ctrl-C" in err[-1] and "and 1 step" in err[-1]
     assert len(history) == 1
-    assert {runs.CHECKPOINT, runs.CURVES, runs.BEST} <= set(names) and runs.MODEL not in names
+    assert {checkpoints.FOLDER, runs.CURVES, runs.BEST} <= set(names) and runs.MODEL not in names
 
 
 def test_same_seed_gives_the_same_first_epoch(interrupted, result):
-    first, again = _history(result.run)[0], interrupted[3][0]
+    first, again = _history(result.run)[0], _history(interrupted[2])[0]
     del first["seconds"], again["seconds"]
     assert first == again
 
@@ -170,16 +174,23 @@ def resumed(interrupted):
     return interrupted[0], _main("--resume", interrupted[0])
 
 
-def test_resumed_run_ends_as_the_uninterrupted_one(resumed, result, model):
-    run, (code, out, _) = resumed
-    assert code == 0 and f"run: {run}" in out and "next: python convert_tflite.py" in out
-    again = keras.models.load_model(os.path.join(run, runs.MODEL))
-    for one, other in zip(model.weights, again.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy(), err_msg=one.path)
+def _assert_same_end(run: str, result: training.TrainResult) -> None:
+    for name in (runs.MODEL, runs.BEST):
+        one, other = (keras.models.load_model(f"{folder}/{name}") for folder in (run, result.run))
+        for a, b in zip(one.weights, other.weights, strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=f"{name} {a.path}")
     histories = [_history(folder) for folder in (result.run, run)]
     for row in histories[0] + histories[1]:
         del row["seconds"]
     assert histories[0] == histories[1]
+    assert sorted(os.listdir(run)) == sorted(os.listdir(result.run))
+
+
+def test_resumed_run_ends_as_the_uninterrupted_one(resumed, result):
+    run, (code, out, err) = resumed
+    assert code == 0 and f"run: {run}" in out and "next: python convert_tflite.py" in out
+    assert "going on after step 4" in err
+    _assert_same_end(run, result)
 
 
 def test_finished_run_cannot_go_on(resumed):
@@ -188,16 +199,7 @@ def test_finished_run_cannot_go_on(resumed):
     code, out, err = _main("--resume", run)
     assert (code, out) == (1, "")
     assert err[-1].startswith("error: a run that has ended") and "Received: " in err[-1]
-    assert "2 of 2 epochs done" in err[-1] and os.path.getmtime(f"{run}/{runs.CONFIG}") == before
-
-
-def test_run_that_only_lacks_its_model_gets_it(result, model, tmp_path):
-    run = shutil.copytree(result.run, tmp_path / "run")
-    os.remove(run / runs.MODEL)
-    training.resume(str(run))
-    again = keras.models.load_model(run / runs.MODEL)
-    for one, other in zip(model.weights, again.weights, strict=True):
-        np.testing.assert_array_equal(one.numpy(), other.numpy())
+    assert "model.keras" in err[-1] and os.path.getmtime(f"{run}/{runs.CONFIG}") == before
 
 
 @pytest.fixture(scope="module")
@@ -259,36 +261,104 @@ def test_resume_with_a_damaged_config(tmp_path, content):
     assert f"{tmp_path / runs.CONFIG}" in _error("--resume", str(tmp_path))
 
 
-def _changed_copy(result, folder, **changes) -> str:
-    run = shutil.copytree(result.run, folder / "run")
-    content = json.loads((run / runs.CONFIG).read_text(encoding="utf-8")) | changes
-    (run / runs.CONFIG).write_text(json.dumps(content))
-    return str(run)
+@pytest.fixture
+def unfinished(interrupted, tmp_path) -> Callable[..., str]:
+    """Copies the run as it was when it was interrupted, with changes to its config."""
+
+    def copy(**changes) -> str:
+        run = tmp_path / "run"
+        shutil.copytree(interrupted[2], run)
+        content = json.loads((run / runs.CONFIG).read_text(encoding="utf-8")) | changes
+        (run / runs.CONFIG).write_text(json.dumps(content))
+        return str(run)
+
+    return copy
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped"])
+def test_a_broken_checkpoint_is_passed_over(unfinished, result, damage):
+    run = unfinished()
+    older, newest = sorted(os.listdir(os.path.join(run, checkpoints.FOLDER)))
+    assert (older, newest) == ("step_00000003.npz", "step_00000004.npz")
+    _damage(os.path.join(run, checkpoints.FOLDER, newest), damage)
+    code, _, err = _main("--resume", run)
+    assert code == 0 and "going on after step 3" in err
+    assert any(line.startswith("note: a broken checkpoint") and newest in line for line in err)
+    if damage == "flipped":  # The others go the same way.
+        _assert_same_end(run, result)
+
+
+def test_only_broken_checkpoints(unfinished):
+    run = unfinished()
+    for name in os.listdir(os.path.join(run, checkpoints.FOLDER)):
+        _damage(os.path.join(run, checkpoints.FOLDER, name), "cut")
+    assert "one checkpoint at least must be intact" in _error("--resume", run)
+
+
+def _damage(path: str, damage: str) -> None:
+    with open(path, "rb") as file:
+        content = file.read()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    damaged = {"empty": b"", "text": b"none", "cut": content[:middle], "flipped": flipped}[damage]
+    with open(path, "wb") as file:
+        file.write(damaged)
+
+
+def test_run_that_only_lacks_its_model_gets_it(unfinished, result):
+    run = unfinished()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "save_model", _full_disk)
+        assert "No space left" in _error("--resume", run)
+    assert runs.MODEL not in os.listdir(run)
+    assert _main("--resume", run)[0] == 0
+    _assert_same_end(run, result)
+
+
+def _full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "disk")
+
+
+def test_a_full_disk_does_not_end_the_training(data, result, tmp_path):
+    err = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(err):
+        patch.setattr(checkpoints.np, "savez", _full_disk)
+        run = training.train(_config(data, tmp_path / "run")).run
+    assert err.getvalue().count("note: no checkpoint of step") == EPOCHS
+    _assert_same_end(run, result)
+
+
+def test_what_a_killed_process_was_writing_is_removed(unfinished):
+    run = unfinished()
+    leftovers = [f"{run}/.unfinished-x-best.keras"]
+    leftovers.append(f"{run}/{checkpoints.FOLDER}/.unfinished-x-step_00000009.npz")
+    for path in leftovers:
+        with open(path, "wb") as file:
+            file.write(b"half")
+    checkpoints.clean(run)
+    assert not any(os.path.exists(path) for path in leftovers)
+    assert len(os.listdir(f"{run}/{checkpoints.FOLDER}")) == 2 and f"{runs.BEST}" in os.listdir(run)
+
+
+def test_two_trainings_in_one_folder_are_refused(unfinished):
+    run = unfinished()
+    with runs.locked(run):
+        assert "one process at a time" in _error("--resume", run)
 
 
 @pytest.mark.parametrize("names", [["blue", "green"], ["red ünï", "green", "blue"], None])
-def test_resume_with_other_classes(result, tmp_path, names):
-    run = _changed_copy(result, tmp_path, class_names=names)
-    assert "classes it began with" in _error("--resume", run)
+def test_resume_with_other_classes(unfinished, names):
+    assert "classes it began with" in _error("--resume", unfinished(class_names=names))
 
 
-def test_resume_without_the_data(result, tmp_path):
-    run = _changed_copy(result, tmp_path, data={"dataset": str(tmp_path / "gone")})
+def test_resume_with_fewer_images(unfinished):
+    error = _error("--resume", unfinished(train_images=58))
+    assert "images it began with" in error and "57 train_images" in error
+
+
+def test_resume_without_the_data(unfinished, tmp_path):
+    run = unfinished(data={"dataset": str(tmp_path / "gone")})
     assert f"Received: {tmp_path / 'gone'}" in _error("--resume", run)
-
-
-@pytest.mark.parametrize("damage", ["empty", "text", "cut"])
-def test_resume_with_a_damaged_checkpoint(result, tmp_path, damage):
-    run = _changed_copy(result, tmp_path)
-    path = os.path.join(run, runs.CHECKPOINT)
-    with open(path, "rb") as file:
-        content = file.read()
-    damaged = {"empty": b"", "text": b"no weights", "cut": content[: len(content) // 2]}[damage]
-    with open(path, "wb") as file:
-        file.write(damaged)
-    assert "checkpoint must be intact" in _error("--resume", run)
-    with open(path, "rb") as file:
-        assert file.read() == damaged
 
 
 def test_a_loss_that_is_not_a_number_ends_the_run_in_one_line(data, tmp_path, monkeypatch):

@@ -13,12 +13,12 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
 
 
 def training_batches(
-    split: Split, classes: int, batch_size: int, policy: str, seed: int, first_epoch: int = 0
+    split: Split, classes: int, batch_size: int, policy: str, seed: int, first_step: int = 0
 ) -> tf.data.Dataset:
     """Endless training batches, the same for the same arguments.
 
     Each epoch is a new permutation of the images that depends on (seed, epoch)
-    only, so a run that starts again at an epoch sees the same data as one that
+    only, so a run that starts again at any step sees the same data as one that
     never stopped. The last images of a permutation that fill no whole batch
     are left to other epochs.
 
@@ -28,7 +28,7 @@ def training_batches(
         batch_size: images of a batch; fewer where the split has fewer.
         policy: see `augmentation.make_augment`.
         seed: of order and augmentation.
-        first_epoch: where to start.
+        first_step: where to start, counted through all epochs.
 
     Returns:
         Batches of float32 images (batch, h, w, 3) in [0, 255] and float32
@@ -53,8 +53,8 @@ def training_batches(
         images = tf.cast(images, tf.float32)
         return augment(step, images, one_hot) if augment else (images, one_hot)
 
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    batches = epochs.flat_map(epoch_batches)
+    epochs = tf.data.Dataset.range(first_step // steps, tf.int64.max)
+    batches = epochs.flat_map(epoch_batches).skip(first_step % steps)
     batches = batches.map(
         lambda step, indices: (step, *_fetch(split, indices, batch_size)),
         num_parallel_calls=tf.data.AUTOTUNE,
