@@ -315,7 +315,7 @@ def test_run_that_only_lacks_its_model_gets_it(unfinished, result):
     _assert_same_end(run, result)
 
 
-def _full_disk(*_: object) -> None:
+def _full_disk(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "disk")
 
 
