@@ -1,0 +1,259 @@
+"""Images per second of train.py against keras.applications with a plain fit, taken in turn.
+
+    python -m benchmarks.training --json training.json
+
+Both train the same network on the same random images with as many
+multiply-accumulates: train.py at 32x32 with its first strides dropped,
+keras.applications, which cannot drop them, on the images enlarged to where
+its count is the same. train.py augments and averages weights, the other does
+not. Also measured: the input pipeline alone, and other batch sizes.
+"""
+
+import argparse
+import dataclasses
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import report
+from benchmarks.op_shares import op_shares
+from mobilenet_tf import cli, layout
+from mobilenet_tf.complexity import complexity
+from mobilenet_tf.data import pipeline
+from mobilenet_tf.data.datasets import DataConfig
+from mobilenet_tf.data.store import ArrayImages, Split
+from mobilenet_tf.engine import keras
+from mobilenet_tf.job import Job, compiled_model
+from mobilenet_tf.machine import describe_machine
+from mobilenet_tf.progress import progress
+from mobilenet_tf.recipe import Recipe, resolve
+from mobilenet_tf.runs import NetworkConfig, TrainConfig
+
+_SIDE, _CLASSES, _IMAGES = 32, 100, 4096
+_APPLICATIONS = {
+    "small": keras.applications.MobileNetV3Small,
+    "large": keras.applications.MobileNetV3Large,
+}
+_OTHER_BATCHES = (32, 64, 256, 512)
+_WARM_UP_STEPS = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Loop:
+    """A way to train, ready to go on.
+
+    Attributes:
+        name: what it is called in the table.
+        macs: multiply-accumulates of an image, forward.
+        batch_size: images of a step.
+        train: takes that many further steps.
+    """
+
+    name: str
+    macs: int
+    batch_size: int
+    train: Callable[[int], None]
+
+
+def random_split(seed: int = 0) -> Split:
+    """Images of noise in memory, as a small data set is."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (_IMAGES, _SIDE, _SIDE, 3), np.uint8)
+    names = [str(i) for i in range(_IMAGES)]
+    return Split(ArrayImages(pixels), rng.integers(0, _CLASSES, _IMAGES), names)
+
+
+def job_of(split: Split, size: str, alpha: float, last_map: int, batch_size: int) -> Job:
+    """What train.py would make of these options."""
+    config = TrainConfig(
+        NetworkConfig("v3", size, alpha=alpha, image_size=_SIDE, last_map=last_map),
+        DataConfig("noise"),
+        Recipe(batch_size=batch_size),
+    )
+    steps = pipeline.steps_per_epoch(split, batch_size)
+    names = tuple(f"class {i}" for i in range(_CLASSES))
+    return Job("", config, names, split, split, resolve(config.recipe, steps))
+
+
+def batches_of(job: Job) -> tf.data.Dataset:
+    """train.py's own input pipeline."""
+    recipe = job.config.recipe
+    return pipeline.training_batches(
+        job.train, _CLASSES, recipe.batch_size, recipe.augmentation, job.config.seed
+    )
+
+
+def our_loop(job: Job) -> Loop:
+    """train.py's network, optimizer and pipeline."""
+    network, recipe = job.config.network, job.config.recipe
+    strides = layout.strides_for(network.spec, _SIDE, network.last_map)
+    macs = complexity(network.spec, network.alpha, _SIDE, _CLASSES, strides).macs
+    return _loop("train.py", macs, recipe.batch_size, compiled_model(job), batches_of(job))
+
+
+def plain_loop(job: Job, jit_compile: bool | str) -> Loop:
+    """keras.applications and what its documentation does with it.
+
+    Args:
+        job: whose data, network and batch size it takes.
+        jit_compile: as of `keras.Model.compile`; "auto" is its default.
+    """
+    network, batch_size = job.config.network, job.config.recipe.batch_size
+    strides = layout.strides_for(network.spec, _SIDE, network.last_map)
+    dropped = sum(a < b for a, b in zip(strides, layout.build_layout(network.spec, 1.0).strides))
+    side = _SIDE * 2**dropped
+    model = _APPLICATIONS[str(network.size)](
+        (side, side, 3), network.alpha, weights=None, classes=_CLASSES
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], jit_compile=jit_compile)
+    pixels, labels = job.train.images.fetch(np.arange(_IMAGES)), job.train.labels
+    batches = tf.data.Dataset.from_tensor_slices((pixels, labels)).shuffle(_IMAGES).repeat()
+    batches = batches.batch(batch_size, drop_remainder=True).map(
+        lambda images, classes: (tf.image.resize(images, (side, side)), classes),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    macs = complexity(network.spec, network.alpha, side, _CLASSES).macs
+    name = "plain" if jit_compile == "auto" else "plain, jit_compile=False"
+    return _loop(name, macs, batch_size, model, batches.prefetch(tf.data.AUTOTUNE))
+
+
+def _loop(
+    name: str, macs: int, batch_size: int, model: keras.Model, batches: tf.data.Dataset
+) -> Loop:
+    def train(steps: int) -> None:
+        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+
+    return Loop(name, macs, batch_size, train)
+
+
+def in_turn(loops: list[Loop], seconds: float, rounds: int) -> Iterator[tuple[str, float]]:
+    """Times loops in turn.
+
+    Args:
+        loops: with different names.
+        seconds: that a turn takes, about.
+        rounds: turns of each loop.
+
+    Yields:
+        A loop's name and the images per second of one turn.
+    """
+    steps = {}
+    for loop in loops:
+        loop.train(_WARM_UP_STEPS)  # Traces and compiles.
+        start = time.perf_counter()
+        loop.train(_WARM_UP_STEPS)
+        step_s = (time.perf_counter() - start) / _WARM_UP_STEPS
+        steps[loop.name] = max(1, round(seconds / step_s))
+    for _ in range(rounds):
+        for loop in loops:
+            start = time.perf_counter()
+            loop.train(steps[loop.name])
+            images = steps[loop.name] * loop.batch_size
+            yield loop.name, images / (time.perf_counter() - start)
+
+
+def pipeline_images_per_s(job: Job, seconds: float) -> float:
+    """How fast the input pipeline is where nothing else computes."""
+    batches = iter(batches_of(job))
+    next(batches)
+    start, images = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        images += len(next(batches)[1])
+    return images / (time.perf_counter() - start)
+
+
+def measure(split: Split, size: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Everything about one network.
+
+    Args:
+        split: images to train on.
+        size: "small" or "large".
+        options: of the command line.
+
+    Returns:
+        A dict that JSON can hold: see docs/recipes.md.
+    """
+    job = job_of(split, size, options.alpha, options.last_map, options.batch_size)
+    ours, plain = our_loop(job), plain_loop(job, jit_compile=False)
+    loops = [ours, plain]
+    turns = progress(
+        in_turn(loops, options.seconds, options.rounds), len(loops) * options.rounds, size
+    )
+    rates = list(turns)
+    ((_, jit),) = in_turn([plain_loop(job, jit_compile="auto")], 1.0, 1)
+    other = {}
+    for batch_size in _OTHER_BATCHES:
+        loop = our_loop(job_of(split, size, options.alpha, options.last_map, batch_size))
+        ((_, other[str(batch_size)]),) = in_turn([loop], options.seconds, 1)
+    row = {
+        "network": f"v3-{size}",
+        "alpha": options.alpha,
+        "batch_size": options.batch_size,
+        "macs": {loop.name: loop.macs for loop in loops},
+        "images_per_s": {
+            loop.name: [round(rate, 1) for name, rate in rates if name == loop.name]
+            for loop in loops
+        },
+        "plain_default_images_per_s": round(jit, 1),
+        "other_batch_sizes_images_per_s": {key: round(rate, 1) for key, rate in other.items()},
+        "pipeline_images_per_s": round(pipeline_images_per_s(job, options.seconds), 1),
+    }
+    if options.profile:
+        row["op_shares"] = {loop.name: op_shares(lambda: loop.train(3)) for loop in loops}
+    return row
+
+
+def _print_row(row: dict[str, Any]) -> None:
+    ours, plain = row["images_per_s"].values()
+    ratios = [a / b for a, b in zip(ours, plain)]
+    mine = statistics.median(ours)
+    print(f"{row['network']} alpha {row['alpha']:g}, batch {row['batch_size']}")
+    for name, rates in row["images_per_s"].items():
+        print(
+            f"  {name}: {statistics.median(rates):.0f} images/s ({min(rates):.0f} to "
+            f"{max(rates):.0f}), {row['macs'][name] / 1e6:.2f} M MACs"
+        )
+    print(
+        f"  ratio: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
+        f"Keras' default jit_compile: {row['plain_default_images_per_s']:.0f} images/s"
+    )
+    print(f"  input pipeline alone: {row['pipeline_images_per_s'] / mine:.1f} times train.py")
+    batches = row["other_batch_sizes_images_per_s"].items()
+    print("  batch sizes: " + ", ".join(f"{key}: {rate:.0f}" for key, rate in batches))
+    for name, shares in row.get("op_shares", {}).items():
+        top = ", ".join(f"{op} {100 * share:.0f} %" for op, share in list(shares.items())[:8])
+        print(f"  {name} spends: {top}")
+
+
+@cli.exits
+def main(argv: list[str] | None = None) -> int:
+    """Measures and prints; returns the exit code."""
+    parser = cli.parser(__doc__, prog="python -m benchmarks.training")
+    parser.add_argument("--size", choices=("small", "large"), action="append", help="of V3 (both)")
+    parser.add_argument("--alpha", type=cli.positive_float, default=1.0, help="width")
+    parser.add_argument("--last-map", type=int, choices=layout.LAST_MAPS, default=2, help="side")
+    parser.add_argument("--batch-size", type=cli.positive_int, default=128, help="images of a step")
+    parser.add_argument("--rounds", type=cli.positive_int, default=5, help="turns of each loop")
+    parser.add_argument("--seconds", type=cli.positive_float, default=8.0, help="of a turn")
+    parser.add_argument("--profile", action="store_true", help="also say which operations take it")
+    report.add_json_options(parser)
+    args = parser.parse_args(argv)
+    if args.json:
+        report.check_json_path(args.json, args.overwrite)
+    machine, split = describe_machine(), random_split()
+    rows = []
+    for size in args.size or ("small", "large"):
+        rows.append(measure(split, size, args))
+        _print_row(rows[-1])
+    if args.json:
+        report.write_json(args.json, {"rows": rows, "machine": machine}, args.overwrite)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
