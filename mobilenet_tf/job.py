@@ -64,9 +64,12 @@ def compiled_model(job: Job) -> keras.Model:
     model.compile(
         optimizer=make_optimizer(job.resolved, model),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.recipe.label_smoothing),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
         jit_compile=False,  # XLA on a CPU trains depthwise networks ten times slower.
     )
+    # Variables made within the first step would have it traced twice: those of
+    # the optimizer, and of a metric that is given by name.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
