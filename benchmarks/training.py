@@ -110,7 +110,12 @@ def plain_loop(job: Job, jit_compile: bool | str) -> Loop:
     model = _APPLICATIONS[str(network.size)](
         (side, side, 3), network.alpha, weights=None, classes=_CLASSES
     )
-    model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], jit_compile=jit_compile)
+    model.compile(
+        optimizer="adam",
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=jit_compile,
+    )
     pixels, labels = job.train.images.fetch(np.arange(_IMAGES)), job.train.labels
     batches = tf.data.Dataset.from_tensor_slices((pixels, labels)).shuffle(_IMAGES).repeat()
     batches = batches.batch(batch_size, drop_remainder=True).map(
