@@ -22,6 +22,8 @@ from mobilenet_tf.engine import keras
 
 WeightsByLayer = dict[str, list[np.ndarray]]
 
+_NAMED_LAYERS = 6  # More names make a message that nobody reads.
+
 
 @dataclasses.dataclass(frozen=True)
 class TransferReport:
@@ -32,16 +34,24 @@ class TransferReport:
         missing: layers of the model that the file does not have.
         mismatched: layers whose shapes differ, with both shapes as text.
         unused: layers of the file that the model does not have.
+        sliced: those of `loaded` whose weights were cut out of a wider layer's.
     """
 
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     mismatched: tuple[str, ...]
     unused: tuple[str, ...]
+    sliced: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         text = f"loaded {len(self.loaded)} of {len(self.loaded) + len(self.left)} layers"
-        return f"{text}; left as they were: {', '.join(self.left)}" if self.left else text
+        if self.sliced:
+            text += f", {len(self.sliced)} of them sliced from wider ones"
+        if not self.left:
+            return text
+        more = len(self.left) - _NAMED_LAYERS
+        named = ", ".join(self.left[:_NAMED_LAYERS]) + (f" and {more} more" if more > 0 else "")
+        return f"{text}; left as they were: {named}"
 
     @property
     def left(self) -> tuple[str, ...]:
@@ -95,6 +105,23 @@ def transfer_weights(model: keras.Model, path: str) -> TransferReport:
         FileNotFoundError: no such file.
         ValueError: not a weights file.
     """
+    return assign_weights(model, read_weights(path, model))
+
+
+def read_weights(path: str, model: keras.Model) -> WeightsByLayer:
+    """Reads a weights file.
+
+    Args:
+        path: see `load_weights`.
+        model: whose layers a .weights.h5 file, which has no names, is read by.
+
+    Returns:
+        Arrays by layer name, in the model's spelling.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not a weights file.
+    """
     check_path(path)
     try:
         weights = _read(str(path), model)
@@ -102,7 +129,8 @@ def transfer_weights(model: keras.Model, path: str) -> TransferReport:
         raise ValueError(
             f"a weights file must be an intact Keras file. Received: {path} ({error})"
         ) from None
-    return assign_weights(model, weights)
+    own = {_canonical(layer.name): layer.name for layer in model.layers}
+    return {own.get(_canonical(name), name): arrays for name, arrays in weights.items()}
 
 
 def assign_weights(model: keras.Model, weights: WeightsByLayer) -> TransferReport:
@@ -145,9 +173,16 @@ def _read(path: str, model: keras.Model) -> WeightsByLayer:
                 return _read_numbered(file, layers)
     with h5py.File(path, "r") as file:
         if "layers" in file or "_layer_checkpoint_dependencies" in file:
-            layers = [(type(layer).__name__, layer.name) for layer in model.layers]
-            return _read_numbered(file, layers)
+            return _read_numbered(
+                file, [(_class_name(layer), layer.name) for layer in model.layers]
+            )
         return _read_named(file["model_weights"] if "model_weights" in file else file)
+
+
+def _class_name(layer: keras.layers.Layer) -> str:
+    """Keras' own, also for the faster layers of `training_form`."""
+    is_norm = isinstance(layer, keras.layers.BatchNormalization)
+    return "BatchNormalization" if is_norm else type(layer).__name__
 
 
 def _read_named(group: Any) -> WeightsByLayer:

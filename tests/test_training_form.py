@@ -7,6 +7,7 @@ from mobilenet_tf import specs
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
 from mobilenet_tf.training_form import training_form
+from mobilenet_tf.weights import transfer_weights
 
 tf = pytest.importorskip("tensorflow")
 
@@ -71,3 +72,13 @@ def test_frozen_statistics_stay(pair):
         layer.trainable = True
     for value, old in zip(fast.get_weights(), before, strict=True):
         np.testing.assert_array_equal(value, old)
+
+
+def test_files_without_names_load(pair, tmp_path):
+    """Keras counts a .weights.h5's layers by class, of which the faster ones have another."""
+    plain, fast = pair
+    path = str(tmp_path / "plain.weights.h5")
+    plain.save_weights(path)
+    report = transfer_weights(fast, path)
+    assert len(report.loaded) == sum(bool(layer.weights) for layer in plain.layers)
+    assert report.left == report.unused == ()
