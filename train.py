@@ -35,6 +35,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     run.add_argument(
         "--freeze-backbone", action="store_true", help="train the classifier only (with --weights)"
     )
+    _add_teacher_options(parser.add_argument_group("teacher"))
     run.add_argument(
         "--quantization-aware",
         action="store_true",
@@ -75,6 +76,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         _refuse(parser, given, [*_FINE_TUNING_OPTIONS, *ways], rule)
         if not args.weights:
             parser.error(f"{_options(ways)} needs --weights: a finished float run")
+    elif not args.teacher and {"teacher_temperature", "teacher_weight"} & set(given):
+        parser.error("--teacher-temperature and --teacher-weight need --teacher")
     elif args.freeze_backbone and not args.weights:
         parser.error("--freeze-backbone needs --weights: random features classify nothing")
     return args
@@ -108,6 +111,24 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
     group.add_argument(
         "--skip-bad-images", action="store_true", help="leave out unreadable images and go on"
+    )
+
+
+def _add_teacher_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--teacher", metavar="PATH", help="a run or .keras of the same classes to learn from"
+    )
+    group.add_argument(
+        "--teacher-temperature",
+        type=cli.positive_float,
+        metavar="T",
+        help="softens both networks' probabilities (default: 4)",
+    )
+    group.add_argument(
+        "--teacher-weight",
+        type=cli.share,
+        metavar="PART",
+        help="of the teacher in the loss; the labels have the rest (default: 0.9)",
     )
 
 
@@ -288,7 +309,17 @@ def _config(args: argparse.Namespace):
         seed=args.seed,
         output_dir=args.output_dir,
         tensorboard=args.tensorboard,
+        teacher=_teacher(args),
     )
+
+
+def _teacher(args: argparse.Namespace):
+    from mobilenet_tf.runs import TeacherConfig
+
+    if not args.teacher:
+        return None
+    given = {"temperature": args.teacher_temperature, "weight": args.teacher_weight}
+    return TeacherConfig(args.teacher, **{k: v for k, v in given.items() if v is not None})
 
 
 if __name__ == "__main__":

@@ -49,7 +49,9 @@ def config_from(run: str, recipe: Recipe, changes: dict[str, Any]) -> runs.Train
             "the run to start from must be a float run; name the one that this came from. "
             f"Received: {run}"
         )
-    plain = dataclasses.replace(config, sparsity=None, clusters=None, freeze_backbone=False)
+    plain = dataclasses.replace(
+        config, sparsity=None, clusters=None, freeze_backbone=False, teacher=None
+    )
     return dataclasses.replace(plain, recipe=recipe, weights=run, **changes)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mobilenet_tf import files, runs
+from mobilenet_tf import distillation, files, runs
 from mobilenet_tf.data.store import Split
 from mobilenet_tf.engine import keras
 from mobilenet_tf.layout import DEFAULT_LAST_MAP
@@ -61,6 +61,8 @@ def compiled_model(job: Job) -> keras.Model:
     if config.freeze_backbone:
         for layer in model.layers:
             layer.trainable = layer.name in HEAD_LAYERS
+    if config.teacher is not None:
+        model = distillation.student(model, config.teacher, job.class_names)
     model.compile(
         optimizer=make_optimizer(job.resolved, model),
         loss=keras.losses.CategoricalCrossentropy(label_smoothing=config.recipe.label_smoothing),

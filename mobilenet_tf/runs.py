@@ -87,6 +87,23 @@ class NetworkConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TeacherConfig:
+    """A teacher to learn from; see `distillation`.
+
+    Attributes:
+        path: a run or a .keras file.
+        temperature: softens the probabilities of both networks, above 0.
+        weight: of the teacher in the loss, 0..1; the labels have the rest.
+        sha256: of the file; None until it is read.
+    """
+
+    path: str
+    temperature: float = 4.0
+    weight: float = 0.9
+    sha256: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """A whole training run.
 
@@ -102,6 +119,7 @@ class TrainConfig:
             the run `weights` is fine-tuned.
         clusters: different weights that each convolution keeps while the run
             `weights` is fine-tuned.
+        teacher: to learn from beside the labels; None for labels only.
     """
 
     network: NetworkConfig
@@ -115,6 +133,7 @@ class TrainConfig:
     quantization_aware: bool = False
     sparsity: float | None = None
     clusters: int | None = None
+    teacher: TeacherConfig | None = None
 
     @property
     def fine_tunes(self) -> bool:
@@ -226,6 +245,7 @@ def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
             quantization_aware=content.get("quantization_aware", False),
             sparsity=content.get("sparsity"),
             clusters=content.get("clusters"),
+            teacher=TeacherConfig(**content["teacher"]) if content.get("teacher") else None,
         )
     except FileNotFoundError:
         raise ValueError(

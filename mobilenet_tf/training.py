@@ -4,8 +4,7 @@ import dataclasses
 import os
 from typing import Any
 
-from mobilenet_tf import checkpoints, curves, files, fitting, runs
-from mobilenet_tf import weights as weight_files
+from mobilenet_tf import checkpoints, curves, distillation, files, fitting, runs, transfer
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets, pipeline
 from mobilenet_tf.engine import keras
@@ -58,18 +57,26 @@ def train(config: TrainConfig) -> TrainResult:
         + (", ..." if len(source.class_names) > 8 else "")
     )
     _describe_network(config.network)
+    if config.teacher is not None:
+        teacher = distillation.identified(config.teacher, source.class_names)
+        config = dataclasses.replace(config, teacher=teacher)
     job = prepare(config, source, run="")
     model = compiled_model(job)
-    if config.weights:
-        _load_weights(model, config)
+    loaded = transfer.start(model, job)
     run = runs.create_run(config)
     with runs.locked(run):
         runs.check_output_dir(run)  # Somebody else may have been faster.
-        return _fit(start_run(job, run), model, state=None)
+        return _fit(start_run(job, run, loaded), model, state=None)
 
 
-def start_run(job: Job, run: str) -> Job:
-    """Writes a new run's settings into its folder."""
+def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
+    """Writes a new run's settings into its folder.
+
+    Args:
+        job: of the run, without its folder.
+        run: the folder.
+        loaded: of `transfer.start`, if any.
+    """
     config = job.config
     job = dataclasses.replace(job, run=run)
     resolved = dataclasses.asdict(job.resolved)
@@ -79,7 +86,7 @@ def start_run(job: Job, run: str) -> Job:
         "train_images": len(job.train),
         "val_images": len(job.validation),
         "resolved": resolved,
-    }
+    } | (loaded or {})
     runs.write_config(job.run, config, details)
     runs.write_labels(os.path.join(job.run, runs.LABELS), job.class_names)
     return job
@@ -127,8 +134,8 @@ def _resume(
         with files.naming(run):
             state.apply(model)
         say(f"going on after step {state.step}")
-    elif config.weights:
-        _load_weights(model, config)
+    else:
+        transfer.start(model, job)
     return _fit(job, model, state)
 
 
@@ -179,23 +186,6 @@ def prepare(config: TrainConfig, source: datasets.Source, run: str) -> Job:
     steps = pipeline.steps_per_epoch(train_split, config.recipe.batch_size)
     resolved = resolve(config.recipe, steps)
     return Job(run, config, source.class_names, train_split, validation, resolved)
-
-
-def _load_weights(model: keras.Model, config: TrainConfig) -> None:
-    path = str(config.weights)
-    if os.path.isdir(path):
-        path = os.path.join(path, runs.MODEL)
-    if not os.path.isfile(path):
-        raise ValueError(
-            f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
-        )
-    report = weight_files.transfer_weights(model, path)
-    say(f"{path}: {report}")
-    if not report.loaded:
-        raise ValueError(
-            "weights to start from must share layers with the network; check version, size and "
-            f"alpha. Received: {path}, which shares none"
-        )
 
 
 def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> TrainResult:

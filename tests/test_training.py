@@ -22,7 +22,7 @@ from image_files import make_folder
 from PIL import Image
 
 import train as train_cli
-from mobilenet_tf import checkpoints, runs, training
+from mobilenet_tf import checkpoints, runs, training, transfer
 from mobilenet_tf.data.datasets import DataConfig, FolderSource
 from mobilenet_tf.job import Job, compiled_model
 from mobilenet_tf.recipe import Recipe
@@ -385,4 +385,4 @@ def test_weights_that_fit_nowhere_are_refused(model, tmp_path):
     path = str(tmp_path / "other.keras")
     other.save(path)
     with pytest.raises(ValueError, match="share layers.*shares none"):
-        training._load_weights(model, _config("", tmp_path, weights=path))
+        transfer.load(model, path)

@@ -1,0 +1,96 @@
+"""Starting a run from the weights of another network, whole or in part."""
+
+import dataclasses
+import os
+from typing import Any
+
+from mobilenet_tf import narrowing, runs, weights
+from mobilenet_tf.data import pipeline
+from mobilenet_tf.engine import keras, layers
+from mobilenet_tf.job import Job
+from mobilenet_tf.progress import say
+
+_STATISTICS_IMAGES = 2048  # A channel's mean is known to 2 % of its deviation.
+
+
+def start(model: keras.Model, job: Job) -> dict[str, Any]:
+    """Loads the weights that a job's config names, and says what was loaded.
+
+    Args:
+        model: gets the weights.
+        job: with training images.
+
+    Returns:
+        What config.json says of it; empty for a job without weights.
+
+    Raises:
+        ValueError: see `load`.
+    """
+    if not job.config.weights:
+        return {}
+    path, report = load(model, job.config.weights)
+    say(f"{path}: {report}")
+    if report.sliced:
+        images = estimate_statistics(model, job)
+        say(f"BatchNorm's statistics estimated again, from {images:,d} images")
+    return {"loaded": {"file": path, **dataclasses.asdict(report)}}
+
+
+def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:
+    """Loads what fits by layer name, and slices what is wider.
+
+    Args:
+        model: gets the weights.
+        source: a run, a .keras or a .h5 file.
+
+    Returns:
+        The file's path, and what was loaded.
+
+    Raises:
+        ValueError: no weights, or none that fit.
+    """
+    path = os.path.join(source, runs.MODEL) if os.path.isdir(source) else source
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
+        )
+    arrays, sliced = narrowing.narrowed(model, weights.read_weights(path, model))
+    report = dataclasses.replace(weights.assign_weights(model, arrays), sliced=sliced)
+    if not report.loaded:
+        raise ValueError(
+            "weights to start from must share layers with the network; check version, size and "
+            f"alpha. Received: {path}, which shares none"
+        )
+    return path, report
+
+
+def estimate_statistics(model: keras.Model, job: Job) -> int:
+    """Sets the moving statistics of every BatchNorm to those of training images.
+
+    Sums over fewer channels have another mean and variance. Batches are
+    normalized by their own while the statistics are averaged, as in
+    arXiv:2105.07576, section 3 ("PreciseBN").
+
+    Args:
+        model: of the job's network.
+        job: with training images.
+
+    Returns:
+        How many images were looked at.
+    """
+    batch_size = min(job.config.recipe.batch_size, len(job.train))
+    batches = pipeline.training_batches(
+        job.train, len(job.class_names), batch_size, "none", job.config.seed
+    )
+    count = max(1, min(_STATISTICS_IMAGES, len(job.train)) // batch_size)
+    norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    before = [(layer.trainable, layer.momentum) for layer in norms]
+    for layer in norms:
+        layer.trainable = True  # A frozen one keeps its statistics.
+    for i, (images, _) in enumerate(batches.take(count)):
+        for layer in norms:
+            layer.momentum = i / (i + 1)  # Makes the moving average a plain one.
+        model(images, training=True)
+    for layer, (trainable, momentum) in zip(norms, before, strict=True):
+        layer.trainable, layer.momentum = trainable, momentum
+    return count * batch_size
