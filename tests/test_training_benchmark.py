@@ -1,0 +1,69 @@
+"""The comparison of training speeds: what is compared, and how it is counted."""
+
+import pytest
+import tensorflow as tf
+
+from benchmarks import training
+from benchmarks.op_shares import op_shares
+
+
+def test_op_shares_name_what_was_computed():
+    matrix = tf.ones((256, 256))
+
+    @tf.function
+    def work(x):
+        return tf.linalg.matmul(x, x) + tf.exp(x)
+
+    work(matrix)
+    shares = op_shares(lambda: [work(matrix) for _ in range(20)])
+    assert {"MatMul", "Exp"} <= set(shares)
+    assert all(0.005 <= share <= 1 for share in shares.values()) and sum(shares.values()) <= 1.0001
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
+
+
+def test_both_loops_train_networks_of_the_same_cost():
+    split = training.random_split()
+    job = training.job_of(split, "small", 0.25, 2, 8)
+    ours, plain = training.our_loop(job), training.plain_loop(job, jit_compile=False)
+    # 32x32 with the first stride dropped has the maps of 64x64.
+    assert ours.macs == plain.macs and ours.batch_size == plain.batch_size == 8
+    assert {ours.name, plain.name} == {"train.py", "plain, jit_compile=False"}
+    ours.train(1)
+    plain.train(1)
+
+
+def test_loops_take_turns():
+    done = []
+    loops = [
+        training.Loop(name, 1, batch, lambda steps, name=name: done.append((name, steps)))
+        for name, batch in (("a", 2), ("b", 4))
+    ]
+    rates = list(training.in_turn(loops, 1e-9, 3))
+    assert [name for name, _ in rates] == ["a", "b"] * 3 and all(rate > 0 for _, rate in rates)
+    # Twice to warm up, then a turn each; a step that takes longer than a turn is taken once.
+    assert done[:4] == [("a", 2), ("a", 2), ("b", 2), ("b", 2)]
+    assert done[4:] == [("a", 1), ("b", 1)] * 3
+
+
+def test_ratio_is_that_of_turns(capsys):
+    row = {
+        "network": "v3-small",
+        "alpha": 1.0,
+        "batch_size": 128,
+        "macs": {"train.py": 5_590_000, "plain": 5_590_000},
+        "images_per_s": {"train.py": [200.0, 100.0, 150.0], "plain": [100.0, 80.0, 100.0]},
+        "plain_default_images_per_s": 40.0,
+        "other_batch_sizes_images_per_s": {"64": 120.0},
+        "pipeline_images_per_s": 1500.0,
+    }
+    training._print_row(row)
+    text = capsys.readouterr().out
+    assert "ratio: 1.50 (1.25 to 2.00)" in text  # 200/100, 100/80, 150/100.
+    assert "10.0 times train.py" in text and "64: 120" in text
+
+
+@pytest.mark.parametrize("options", [["--size", "huge"], ["--rounds", "0"], ["--last-map", "3"]])
+def test_wrong_usage(options, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        training.main(options)
+    assert exit_info.value.code == 2 and capsys.readouterr().err.startswith("error:")
