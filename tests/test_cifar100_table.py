@@ -1,6 +1,7 @@
 """Records of runs on CIFAR-100, and the table that they are set into."""
 
 import json
+import pathlib
 
 import pytest
 
@@ -9,6 +10,8 @@ from mobilenet_tf import curves, runs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import NetworkConfig, TrainConfig
+
+RESULTS = pathlib.Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "cifar100"
 
 
 def _run(folder, alpha=0.25, images=(50_000, 10_000), accuracies=(0.5, 0.6412), **data) -> str:
@@ -85,3 +88,12 @@ def test_nothing_named(capsys):
     with pytest.raises(SystemExit) as exit_info:
         cifar100.main([])
     assert exit_info.value.code == 2
+
+
+def test_the_documents_tables_are_those_of_the_records():
+    records = cifar100.read_records(str(RESULTS))
+    whole = [record for record in records if cifar100.is_whole(record)]
+    parts = [record for record in records if not cifar100.is_whole(record)]
+    text = (RESULTS.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert records and cifar100.format_table(whole) in text
+    assert cifar100.format_ablation(parts) in text
