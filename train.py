@@ -6,13 +6,22 @@ import os
 import sys
 from collections.abc import Iterable
 
-from mobilenet_tf import cli, legacy
+from mobilenet_tf import cli, cluster, legacy
 from mobilenet_tf.data.datasets import DataConfig
 
 _FINE_TUNING = ("quantization_aware", "prune", "cluster")
 _FINE_TUNING_DATA = ("train_split", "val_split", "data_dir")
 _FINE_TUNING_OPTIONS = (
-    *("weights", "seed", "output_dir", "tensorboard", "epochs", "batch_size", "optimizer"),
+    *(
+        "strategy",
+        "weights",
+        "seed",
+        "output_dir",
+        "tensorboard",
+        "epochs",
+        "batch_size",
+        "optimizer",
+    ),
     *("learning_rate", "schedule", "warmup_epochs", "label_smoothing", "augmentation"),
     *_FINE_TUNING_DATA,
 )
@@ -63,12 +72,24 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="go on with an interrupted run (default: the newest) from its last checkpoint",
     )
+    run.add_argument(
+        "--strategy",
+        choices=cluster.STRATEGIES,
+        default="auto",
+        help="mirrored: all GPUs of this machine; multi_worker: all processes of TF_CONFIG or "
+        "srun; auto: multi_worker where there are several, else none; see docs/distributed.md",
+    )
+    run.add_argument(
+        "--go-on",
+        action="store_true",
+        help="go on with the run in --output-dir where there is one, else start it",
+    )
     args = parser.parse_args(argv)
     defaults = vars(parser.parse_args([]))
     given = [key for key, value in vars(args).items() if value != defaults[key]]
     ways = [way for way in _FINE_TUNING if way in given]
     if args.resume is not None:
-        _refuse(parser, given, ["resume"], "--resume takes its settings from the run")
+        _refuse(parser, given, ["resume", "strategy"], "--resume takes its settings from the run")
     elif len(ways) > 1:
         parser.error(f"one of {_options(_FINE_TUNING)} at a time. Received: {_options(ways)}")
     elif ways:
@@ -80,6 +101,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--teacher-temperature and --teacher-weight need --teacher")
     elif args.freeze_backbone and not args.weights:
         parser.error("--freeze-backbone needs --weights: random features classify nothing")
+    elif args.go_on and not args.output_dir:
+        parser.error("--go-on needs --output-dir: the run to go on with or to start")
     return args
 
 
@@ -194,23 +217,75 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Trains; returns the exit code."""
     args = parse_args(argv)
+    choice = _choice(args)
     if args.quantization_aware or args.prune is not None or args.cluster is not None:
         return _fine_tune(args) if legacy.is_chosen() else legacy.run_again(__file__, argv)
     if args.resume is None:
         cli.spec_from(args)
-    from mobilenet_tf import runs, training  # Keras: slow to import, not for --help.
+    if choice.strategy != "none" and not legacy.is_chosen():
+        legacy.replace_process(__file__, argv)
+    from mobilenet_tf import distribution  # Keras: slow to import, not for --help.
 
+    run = args.resume or args.output_dir
+    with distribution.only_the_chief_talks(choice), distribution.naming_losses(choice, run):
+        return _train(args, choice)
+
+
+def _choice(args: argparse.Namespace) -> cluster.Choice:
+    """How the training is spread; errors before anything slow is imported."""
+    choice = cluster.choose(args.strategy, os.environ)
+    if choice.strategy == "none":
+        return choice
+    if args.quantization_aware or args.prune is not None or args.cluster is not None:
+        raise cli.UsageError(
+            f"{_options(_FINE_TUNING)} train in one process; pass --strategy none. "
+            f"Received: {choice.strategy}"
+        )
+    if choice.strategy == "multi_worker" and not (args.resume or args.output_dir):
+        raise cli.UsageError(
+            "several workers need --output-dir or --resume with a folder that all of them see. "
+            "Received: neither"
+        )
+    return choice
+
+
+def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
+    from mobilenet_tf import distribution, runs, training
+
+    if args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.MODEL)):
+        print(f"run: {args.output_dir}, which has ended already")
+        return 0
+    devices = distribution.open_devices(choice)
     if args.resume is not None:
         run = args.resume or runs.newest_run("runs", runs.CONFIG)
-        result = training.resume(run)
+        result = training.resume(run, devices)
+    elif args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.CONFIG)):
+        _check_same(args)
+        result = training.resume(args.output_dir, devices)
     else:
-        result = training.train(_config(args))
+        result = training.train(_config(args), devices)
     print(f"run: {result.run}")
     print(f"validation accuracy: {100 * result.val_accuracy:.2f} % (model.keras, last epoch)")
     print(f"best epoch: {result.best_epoch}, {100 * result.best_val_accuracy:.2f} % (best.keras)")
     print(f"curves: {os.path.join(result.run, runs.CURVES)}")
     print(f"next: python convert_tflite.py --quantize int8 --model {result.run}")
     return 0
+
+
+def _check_same(args: argparse.Namespace) -> None:
+    """Raises `ValueError` where the run of --output-dir was started with other settings."""
+    from mobilenet_tf import runs
+
+    begun, _ = runs.read_config(args.output_dir)
+    asked = _config(args)
+    if asked.network.image_size is None:
+        network = dataclasses.replace(asked.network, image_size=begun.network.image_size)
+        asked = dataclasses.replace(asked, network=network)
+    if dataclasses.replace(begun, output_dir=args.output_dir) != asked:
+        raise ValueError(
+            "--go-on takes the options that the run was started with; choose another --output-dir "
+            f"for others. Received: {args.output_dir}"
+        )
 
 
 def _fine_tune(args: argparse.Namespace) -> int:

@@ -5,9 +5,10 @@ import os
 import sys
 
 from mobilenet_tf.data import pipeline
-from mobilenet_tf.engine import keras, to_numpy
+from mobilenet_tf.engine import USES_TF_KERAS, keras, to_numpy
 from mobilenet_tf.job import Job
 from mobilenet_tf.progress import say
+from mobilenet_tf.synchronized import AverageFromFirstStep
 
 
 def fit(
@@ -23,6 +24,8 @@ def fit(
     """
     config, recipe, steps = job.config, job.config.recipe, job.resolved.steps_per_epoch
     callbacks = [*callbacks, keras.callbacks.TerminateOnNaN()]
+    if USES_TF_KERAS:
+        callbacks.append(AverageFromFirstStep())
     if config.tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(os.path.join(job.run, "tensorboard")))
     epoch, done = divmod(first_step, steps)
@@ -55,13 +58,15 @@ def _fit_epochs(
         job.config.seed,
         epoch * steps + done,
     )
+    validation = job.devices.validation(job.validation, classes, recipe.batch_size)
     with contextlib.redirect_stdout(sys.stderr):  # stdout is for results.
         model.fit(
-            batches,
+            job.devices.training(batches),
             steps_per_epoch=steps - done,
             epochs=epoch + 1 if done else recipe.epochs,
             initial_epoch=epoch,
-            validation_data=pipeline.evaluation_batches(job.validation, classes, recipe.batch_size),
+            validation_data=validation.batches,
+            validation_steps=validation.steps,
             callbacks=callbacks,
             shuffle=False,  # The batches are shuffled already.
             verbose=1 if sys.stderr.isatty() else 0,

@@ -2,9 +2,10 @@
 
 import dataclasses
 
-from mobilenet_tf import distillation, files, runs
+from mobilenet_tf import distillation, files, runs, weights
 from mobilenet_tf.data.store import Split
-from mobilenet_tf.engine import keras
+from mobilenet_tf.distribution import ONE_DEVICE, Devices
+from mobilenet_tf.engine import USES_TF_KERAS, keras
 from mobilenet_tf.layout import DEFAULT_LAST_MAP
 from mobilenet_tf.models import ModelOptions, build_model
 from mobilenet_tf.recipe import ResolvedRecipe, make_optimizer
@@ -25,6 +26,9 @@ class Job:
         class_names: in output order.
         train, validation: prepared images.
         resolved: what the recipe came to.
+        devices: what trains it.
+        template: a .keras file of the network, needed to save on tf_keras; see
+            `plain_model`.
     """
 
     run: str
@@ -33,6 +37,8 @@ class Job:
     train: Split
     validation: Split
     resolved: ResolvedRecipe
+    devices: Devices = ONE_DEVICE
+    template: str = ""
 
 
 def network_options(
@@ -52,12 +58,21 @@ def network_options(
     )
 
 
+def untrained_model(config: TrainConfig, classes: int, bn_momentum: float) -> keras.Model:
+    """A run's network with the random weights of its seed."""
+    keras.utils.set_random_seed(config.seed)
+    return build_model(config.network.spec, network_options(config, classes, bn_momentum))
+
+
 def compiled_model(job: Job) -> keras.Model:
     """The job's network with random weights, ready for `fit`."""
-    config, classes = job.config, len(job.class_names)
-    keras.utils.set_random_seed(config.seed)
-    options = network_options(config, classes, job.resolved.bn_momentum)
-    model = training_form(build_model(config.network.spec, options))
+    with job.devices.scope():
+        return _compiled_model(job)
+
+
+def _compiled_model(job: Job) -> keras.Model:
+    config, bn_momentum = job.config, job.resolved.bn_momentum
+    model = training_form(untrained_model(config, len(job.class_names), bn_momentum))
     if config.freeze_backbone:
         for layer in model.layers:
             layer.trainable = layer.name in HEAD_LAYERS
@@ -77,6 +92,12 @@ def compiled_model(job: Job) -> keras.Model:
 
 def save_model(model: keras.Model, job: Job, path: str) -> None:
     """Writes a .keras without optimizer, loadable by plain Keras, labels inside."""
+    if USES_TF_KERAS:
+        # Read by all: some are means over all replicas.
+        values = weights.weights_by_layer(model)
+        if job.devices.is_chief:
+            weights.rewrite_weights(job.template, path, values)
+        return
     options = network_options(job.config, len(job.class_names), job.resolved.bn_momentum)
     plain = build_model(job.config.network.spec, options)
     plain.set_weights(model.get_weights())

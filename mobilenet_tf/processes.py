@@ -4,17 +4,25 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-def run_module(module: str, arguments: list[str], timeout_s: float) -> subprocess.CompletedProcess:
+def run_module(
+    module: str,
+    arguments: list[str],
+    timeout_s: float,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> subprocess.CompletedProcess:
     """Runs `python -m module`, found wherever this project lies.
 
     Args:
         module: dotted name.
         arguments: of its command line.
         timeout_s: seconds after which the process is ended.
+        environment: variables that differ from this process's.
 
     Returns:
         The ended process, its output as text.
@@ -29,7 +37,8 @@ def run_module(module: str, arguments: list[str], timeout_s: float) -> subproces
         text=True,
         errors="replace",
         env=os.environ
-        | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TF_CPP_MIN_LOG_LEVEL": "3"},
+        | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "TF_CPP_MIN_LOG_LEVEL": "3"}
+        | dict(environment),
         timeout=timeout_s,
         check=False,
     )

@@ -81,9 +81,13 @@ class Recorder(keras.callbacks.Callback):
             self._start_state = None
         if left == 0:
             return  # The end of the epoch saves, after the validation.
+        alone = self._job.devices.is_one_process
         if self._interruption.received:
-            self.save_checkpoint()
+            if alone:
+                self.save_checkpoint()
             raise KeyboardInterrupt
+        if not alone:
+            return  # Metrics are read by all processes together: at the end of the epoch.
         waited = time.monotonic() - self._saved
         if waited > max(SAVE_SECONDS, self._save_seconds / SAVE_SHARE):
             self.save_checkpoint()

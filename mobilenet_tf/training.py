@@ -1,13 +1,17 @@
 """Training a network: from a config to a run folder."""
 
 import dataclasses
+import hashlib
 import os
 from typing import Any
 
-from mobilenet_tf import checkpoints, curves, distillation, files, fitting, runs, transfer
+from mobilenet_tf import checkpoints, curves, distillation, files, fitting, plain_model, runs
+from mobilenet_tf import transfer
+from mobilenet_tf import weights as weight_files
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets, pipeline
-from mobilenet_tf.engine import keras
+from mobilenet_tf.distribution import ONE_DEVICE, Devices
+from mobilenet_tf.engine import USES_TF_KERAS, keras
 from mobilenet_tf.interruption import deferred
 from mobilenet_tf.job import Job, compiled_model, save_model
 from mobilenet_tf.layout import build_layout, last_map_size, strides_for
@@ -15,6 +19,8 @@ from mobilenet_tf.progress import say
 from mobilenet_tf.recipe import resolve
 from mobilenet_tf.recorder import Recorder
 from mobilenet_tf.runs import NetworkConfig, TrainConfig
+
+_ENGINE = "tf_keras" if USES_TF_KERAS else "keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +40,12 @@ class TrainResult:
     best_epoch: int
 
 
-def train(config: TrainConfig) -> TrainResult:
+def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
     """Trains a new run.
 
     Args:
         config: the run; nothing is written before its data set is checked.
+        devices: what trains it.
 
     Returns:
         A `TrainResult`.
@@ -49,7 +56,9 @@ def train(config: TrainConfig) -> TrainResult:
         WorkError: the training failed or was interrupted; what there is of it
             is saved.
     """
-    runs.check_output_dir(config.output_dir)  # Not after an hour of reading images.
+    if devices.is_chief:
+        runs.check_output_dir(config.output_dir)  # Not after an hour of reading images.
+    devices.check_batch(config.recipe.batch_size)
     source = datasets.open_source(config.data)
     config = _with_image_size(config, source)
     say(
@@ -60,13 +69,42 @@ def train(config: TrainConfig) -> TrainResult:
     if config.teacher is not None:
         teacher = distillation.identified(config.teacher, source.class_names)
         config = dataclasses.replace(config, teacher=teacher)
-    job = prepare(config, source, run="")
+    job = dataclasses.replace(prepare(config, source, run=""), devices=devices)
+    devices.check_batch(min(config.recipe.batch_size, len(job.train)))
     model = compiled_model(job)
-    loaded = transfer.start(model, job)
-    run = runs.create_run(config)
+    loaded = transfer.start(model, job)  # An error in it leaves no folder.
+    devices.agree(_facts(job, step=0))
+    run = devices.create_run(config)
     with runs.locked(run):
         runs.check_output_dir(run)  # Somebody else may have been faster.
-        return _fit(start_run(job, run, loaded), model, state=None)
+        job = _with_template(start_run(job, run, loaded))
+        _set_first_weights(job, model)
+        return _fit(job, model, state=None)
+
+
+def _facts(job: Job, step: int) -> list[Any]:
+    """What all processes of a run must have in common."""
+    splits = (job.train, job.validation)
+    labels = [hashlib.sha256(split.labels.tobytes()).hexdigest() for split in splits]
+    config = dataclasses.replace(job.config, output_dir=None)
+    return [dataclasses.asdict(config), job.class_names, labels, step]
+
+
+def _with_template(job: Job) -> Job:
+    """Has Keras 3 write what tf_keras needs to save the run's network."""
+    if not USES_TF_KERAS or not job.devices.is_chief:
+        return job
+    template = os.path.join(job.devices.scratch(), "network.keras")
+    plain_model.make(job.run, template)
+    return dataclasses.replace(job, template=template)
+
+
+def _set_first_weights(job: Job, model: keras.Model) -> None:
+    """On tf_keras: the weights that the run would begin with on Keras 3, from the chief."""
+    if job.template:
+        weight_files.load_weights(model, job.template)
+        transfer.start(model, job)
+    job.devices.share_weights(model)
 
 
 def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
@@ -85,6 +123,7 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
         "class_names": list(job.class_names),
         "train_images": len(job.train),
         "val_images": len(job.validation),
+        "engine": _ENGINE,
         "resolved": resolved,
     } | (loaded or {})
     runs.write_config(job.run, config, details)
@@ -92,11 +131,12 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
     return job
 
 
-def resume(run: str) -> TrainResult:
+def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
     """Goes on with an interrupted run from its last checkpoint, to the same end.
 
     Args:
         run: its folder.
+        devices: what trains it.
 
     Returns, raises: see `train`.
     """
@@ -106,20 +146,28 @@ def resume(run: str) -> TrainResult:
             "a run of --quantization-aware, --prune or --cluster cannot go on; start it again "
             f"with --weights {config.weights}. Received: {run}"
         )
-    with runs.locked(run):
+    if content.get("engine", "keras") != _ENGINE:
+        raise ValueError(
+            "a run goes on as it began: keras with --strategy none, tf_keras with mirrored (also "
+            f"on one CPU) or multi_worker. Received: {run}, begun with {content.get('engine')}"
+        )
+    devices.check_batch(config.recipe.batch_size)
+    own = devices.open_run(run)
+    with runs.locked(own):
         if os.path.isfile(os.path.join(run, runs.MODEL)):
             raise ValueError(
                 f"a run that has ended cannot go on; start a new one with --weights {run}. "
                 f"Received: {run} with its {runs.MODEL}"
             )
-        checkpoints.clean(run)
+        checkpoints.clean(own)
         state = checkpoints.newest(run)
-        return _resume(run, config, content, state)
+        job = dataclasses.replace(_reopened(own, config, content), devices=devices)
+        devices.check_batch(min(config.recipe.batch_size, len(job.train)))
+        return _resume(job, state)
 
 
-def _resume(
-    run: str, config: TrainConfig, content: dict[str, Any], state: checkpoints.State | None
-) -> TrainResult:
+def _reopened(run: str, config: TrainConfig, content: dict[str, Any]) -> Job:
+    """Reads the images of a run that goes on."""
     source = datasets.open_source(config.data)
     if list(source.class_names) != content.get("class_names"):
         raise ValueError(
@@ -128,14 +176,21 @@ def _resume(
         )
     job = prepare(config, source, run)
     _check_same_images(job, content)
-    runs.write_labels(os.path.join(run, runs.LABELS), job.class_names)
+    return job
+
+
+def _resume(job: Job, state: checkpoints.State | None) -> TrainResult:
     model = compiled_model(job)
+    job.devices.agree(_facts(job, step=state.step if state else 0))
+    runs.write_labels(os.path.join(job.run, runs.LABELS), job.class_names)
+    job = _with_template(job)
     if state is not None:
-        with files.naming(run):
+        with files.naming(job.run), job.devices.scope():
             state.apply(model)
         say(f"going on after step {state.step}")
     else:
         transfer.start(model, job)
+        _set_first_weights(job, model)
     return _fit(job, model, state)
 
 

@@ -10,6 +10,7 @@ gives.
 import tensorflow as tf
 
 from mobilenet_tf.engine import USES_TF_KERAS, hard_swish, keras, layers
+from mobilenet_tf.synchronized import synchronized_form
 
 
 def training_form(model: keras.Model) -> keras.Model:
@@ -19,11 +20,13 @@ def training_form(model: keras.Model) -> keras.Model:
         model: of `models.build_model`.
 
     Returns:
-        A model with the same layer names, weights and weight order. The model
-        itself with tf_keras, whose layers have these kernels already, and on
-        backends other than TensorFlow.
+        A model with the same layer names, weights and weight order: with tf_keras
+        that of `synchronized_form`; the model itself on backends other than
+        TensorFlow.
     """
-    if USES_TF_KERAS or keras.backend.backend() != "tensorflow":
+    if USES_TF_KERAS:
+        return synchronized_form(model)
+    if keras.backend.backend() != "tensorflow":
         return model
     copy = keras.models.clone_model(model, clone_function=_fast_layer)
     copy.set_weights(model.get_weights())
