@@ -69,8 +69,8 @@ class Devices:
         """Raises `ValueError` unless the replicas can share a batch equally."""
         if batch_size % self.replicas:
             raise ValueError(
-                f"a batch must divide into equal parts for {self.replicas} replicas; choose another "
-                f"--batch-size. Received: batches of {batch_size} images"
+                f"a batch must divide into equal parts for {self.replicas} replicas; choose "
+                f"another --batch-size. Received: batches of {batch_size} images"
             )
 
     def agree(self, facts: Any) -> None:
@@ -354,7 +354,7 @@ def naming_losses(choice: cluster.Choice, run: str) -> Iterator[None]:
     except _LOSSES as error:
         if choice.cluster is None:
             raise
-        reason = str(error.message).strip().splitlines()[0][:200]
         raise WorkError(
-            f"a worker was lost; start all of them again with --resume {run}. Received: {reason}"
+            f"a worker was lost; start all of them again with --resume {run}. "
+            f"Received: {type(error).__name__} from TensorFlow"
         ) from None

@@ -10,7 +10,6 @@ import csv
 import json
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import numpy as np
 import pytest
 from image_files import save
 
-from mobilenet_tf import runs
+from mobilenet_tf import checkpoints, runs
 
 TESTS = pathlib.Path(__file__).resolve().parent
 CLASSES = {"blue": (40, 60, 210), "green": (50, 200, 60), "red": (210, 50, 40)}
@@ -119,12 +118,12 @@ def three(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def broken(data, tmp_path_factory):
-    """Run and outputs of two workers, of which the second dies in the second epoch."""
+    """Run, outputs and checkpoints of two workers; one dies in the second epoch."""
     folder = tmp_path_factory.mktemp("broken")
     run = str(folder / "run")
     options = [*OPTIONS.split(), "--dataset", data, "--output-dir", run, "--go-on"]
     outputs = _train_together(2, folder, options, die_at=(1, STEPS + 1))
-    left = {name: os.path.getsize(os.path.join(run, name)) for name in os.listdir(run)}
+    left = [step for step, _ in checkpoints.paths(run)]
     return run, options, outputs, left
 
 
@@ -187,7 +186,7 @@ def test_lost_worker_ends_the_others_in_one_line(broken):
     errors = [line for line in outputs[0][2].splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and "a worker was lost" in errors[0] and f"--resume {run}" in errors[0]
     assert "Traceback" not in outputs[0][2]
-    assert runs.CHECKPOINT in left and runs.MODEL not in left
+    assert left == [STEPS] and not os.path.exists(os.path.join(run, runs.MODEL))
 
 
 def test_same_command_goes_on_from_the_checkpoint(healed):
