@@ -5,8 +5,16 @@ import hashlib
 import os
 from typing import Any
 
-from mobilenet_tf import checkpoints, curves, distillation, files, fitting, plain_model, runs
-from mobilenet_tf import transfer
+from mobilenet_tf import (
+    checkpoints,
+    curves,
+    distillation,
+    files,
+    fitting,
+    plain_model,
+    runs,
+    transfer,
+)
 from mobilenet_tf import weights as weight_files
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets, pipeline
