@@ -224,10 +224,10 @@ def main(argv: list[str] | None = None) -> int:
         cli.spec_from(args)
     if choice.strategy != "none" and not legacy.is_chosen():
         legacy.replace_process(__file__, argv)
-    from mobilenet_tf import distribution  # Keras: slow to import, not for --help.
+    from mobilenet_tf import strategies  # Keras: slow to import, not for --help.
 
     run = args.resume or args.output_dir
-    with distribution.only_the_chief_talks(choice), distribution.naming_losses(choice, run):
+    with strategies.only_the_chief_talks(choice), strategies.naming_losses(choice, run):
         return _train(args, choice)
 
 
@@ -250,12 +250,12 @@ def _choice(args: argparse.Namespace) -> cluster.Choice:
 
 
 def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
-    from mobilenet_tf import distribution, runs, training
+    from mobilenet_tf import runs, strategies, training
 
     if args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.MODEL)):
         print(f"run: {args.output_dir}, which has ended already")
         return 0
-    devices = distribution.open_devices(choice)
+    devices = strategies.open_devices(choice)
     if args.resume is not None:
         run = args.resume or runs.newest_run("runs", runs.CONFIG)
         result = training.resume(run, devices)

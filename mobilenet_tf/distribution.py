@@ -12,33 +12,18 @@ import hashlib
 import itertools
 import json
 import os
-import re
 import shutil
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mobilenet_tf import cluster, runs
-from mobilenet_tf.cli import UsageError, WorkError
+from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.data.store import Split
 from mobilenet_tf.engine import keras
-from mobilenet_tf.progress import say
-
-_PORT = 8888  # Of the first task of a SLURM node.
-# What TensorFlow raises where another process is gone.
-_LOSSES = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.UnknownError,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,99 +247,3 @@ def even_batches(images: int, replicas: int, batch_size: int) -> tuple[int, int]
     sizes = itertools.count(batch_size)
     size = next(size for size in sizes if -(-most // size) == -(-least // size))
     return size, -(-most // size)
-
-
-def open_devices(choice: cluster.Choice) -> Devices:
-    """Starts a strategy; with several processes, waits until all of them are there.
-
-    Args:
-        choice: of `cluster.choose`.
-
-    Returns:
-        The devices to train on.
-    """
-    if choice.cluster is not None:
-        if choice.cluster.source == cluster.SLURM:
-            os.environ[cluster.TF_CONFIG] = _slurm_tf_config(choice.cluster)
-        size = choice.cluster.size
-        say(f"waiting for {size} workers: {_addresses()}")
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        say(f"{size} workers, {strategy.num_replicas_in_sync} replicas; worker 0 reports")
-        return Replicas(strategy, choice)
-    if choice.strategy == "mirrored":
-        strategy = tf.distribute.MirroredStrategy()
-        if strategy.num_replicas_in_sync == 1:
-            say("note: --strategy mirrored found one device to train on")
-        return Replicas(strategy, choice)
-    return ONE_DEVICE
-
-
-def _addresses() -> str:
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    tasks = resolver.cluster_spec().as_dict()
-    return ", ".join(address for kind in sorted(tasks) for address in tasks[kind])
-
-
-def _slurm_tf_config(own: cluster.Cluster) -> str:
-    """What TensorFlow's resolver makes of the SLURM_* variables, as a TF_CONFIG.
-
-    Told that there are as many GPUs as tasks, it needs no nvidia-smi; which GPUs
-    a task really sees is decided by srun. It sorts hosts as text (node10 before
-    node2), srun by number; ranks go by the latter.
-    """
-    tasks = max(int(n) for n in re.findall(r"\d+", re.sub(r"\(x\d+\)", "", _slurm_tasks())))
-    try:
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=_PORT, gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False
-        )
-        addresses = resolver.cluster_spec().as_dict()["worker"]
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(
-            "the SLURM_STEP_* variables must be as srun sets them; or pass --strategy none. "
-            f"Received: {error}"
-        ) from None
-    addresses = sorted(addresses, key=_natural)
-    task = {"type": "worker", "index": own.rank}
-    return json.dumps({"cluster": {"worker": addresses}, "task": task})
-
-
-def _slurm_tasks() -> str:
-    return os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
-
-
-def _natural(text: str) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)]
-
-
-@contextlib.contextmanager
-def only_the_chief_talks(choice: cluster.Choice) -> Iterator[None]:
-    """Keeps progress and results of the other processes off their screens."""
-    if choice.cluster is None or choice.is_chief:
-        yield
-        return
-    rank, size = choice.cluster.rank, choice.cluster.size
-    say(f"worker {rank} of {size} (from 0) works; worker 0 reports")
-    with (
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield
-
-
-@contextlib.contextmanager
-def naming_losses(choice: cluster.Choice, run: str) -> Iterator[None]:
-    """Turns TensorFlow's errors about a lost process into one line.
-
-    Raises:
-        WorkError: another process is gone.
-    """
-    try:
-        yield
-    except _LOSSES as error:
-        if choice.cluster is None:
-            raise
-        raise WorkError(
-            f"a worker was lost; start all of them again with --resume {run}. "
-            f"Received: {type(error).__name__} from TensorFlow"
-        ) from None

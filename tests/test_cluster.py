@@ -226,7 +226,7 @@ def test_more_replicas_than_validation_images():
 
 
 def test_slurm_nodes_go_by_number(monkeypatch):
-    from mobilenet_tf import distribution
+    from mobilenet_tf import strategies
 
     for name, value in (
         ("SLURM_PROCID", "2"),
@@ -236,7 +236,7 @@ def test_slurm_nodes_go_by_number(monkeypatch):
     ):
         monkeypatch.setenv(name, value)
     own = cluster.choose("auto", os.environ).cluster
-    content = json.loads(distribution._slurm_tf_config(own))
+    content = json.loads(strategies._slurm_tf_config(own))
     # Rank 2 is the first task of node10, as srun counts them.
     assert content["cluster"]["worker"] == [
         *("node2:8888", "node2:8889", "node10:8888", "node10:8889")
