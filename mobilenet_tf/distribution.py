@@ -217,7 +217,7 @@ class _Subset:
 
 def _part(split: Split, index: int, count: int) -> Split:
     indices = np.arange(index, len(split), count)
-    names = [split.names[i] for i in indices]
+    names = [split.names[int(i)] for i in indices]
     return Split(_Subset(split.images, indices), split.labels[indices], names)
 
 
