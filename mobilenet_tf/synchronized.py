@@ -125,7 +125,7 @@ class AverageFromFirstStep(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         """Sets the averages once."""
         optimizer = self.model.optimizer
-        if optimizer.use_ema and int(optimizer.iterations) == 1:
+        if optimizer.use_ema and int(to_numpy(optimizer.iterations)) == 1:
             variables = self.model.trainable_variables
             for average, variable in zip(
                 optimizer._model_variables_moving_average, variables, strict=True
