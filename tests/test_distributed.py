@@ -93,12 +93,15 @@ def _train_together(
 
 @pytest.fixture(scope="module")
 def alone(data, tmp_path_factory) -> str:
-    """A run of one process, on Keras 3."""
+    """A run of one process, on tf_keras too.
+
+    The fused BatchNorm that Keras 3 trains with here rounds otherwise: 1.3e-4 of the first loss.
+    """
     run = str(tmp_path_factory.mktemp("alone") / "run")
     command = [sys.executable, "train.py", *OPTIONS.split(), "--dataset", data]
     done = subprocess.run(
-        [*command, "--output-dir", run],
-        env=_environment(TF_USE_LEGACY_KERAS="0"),
+        [*command, "--output-dir", run, "--strategy", "mirrored"],
+        env=_environment(CUDA_VISIBLE_DEVICES=""),
         cwd=TESTS.parent,
         capture_output=True,
         text=True,
@@ -124,7 +127,7 @@ def broken(data, tmp_path_factory):
     options = [*OPTIONS.split(), "--dataset", data, "--output-dir", run, "--go-on"]
     outputs = _train_together(2, folder, options, die_at=(1, STEPS + 1))
     left = [step for step, _ in checkpoints.paths(run)]
-    return run, options, outputs, left
+    return run, options, outputs, (left, os.listdir(run))
 
 
 @pytest.fixture(scope="module")
@@ -181,12 +184,12 @@ def test_run_folder_is_that_of_one_process(three, alone):
 
 
 def test_lost_worker_ends_the_others_in_one_line(broken):
-    run, _, outputs, left = broken
+    run, _, outputs, (left, names) = broken
     assert [code for code, _, _ in outputs] == [1, -9]
     errors = [line for line in outputs[0][2].splitlines() if line.startswith("error:")]
     assert len(errors) == 1 and "a worker was lost" in errors[0] and f"--resume {run}" in errors[0]
     assert "Traceback" not in outputs[0][2]
-    assert left == [STEPS] and not os.path.exists(os.path.join(run, runs.MODEL))
+    assert left == [STEPS] and runs.MODEL not in names
 
 
 def test_same_command_goes_on_from_the_checkpoint(healed):
