@@ -57,7 +57,8 @@ def test_a_start_at_an_epoch_skips_the_epochs_before(run, noisy):
     policy, batches = run
     _assert_same(_batches(noisy, 2 * STEPS, policy, seed=7, first_step=STEPS), batches[STEPS:])
     _assert_same(
-        _batches(noisy, STEPS + 1, policy, seed=7, first_step=STEPS - 1), batches[STEPS - 1 :]
+        _batches(noisy, STEPS + 1, policy, seed=7, first_step=STEPS - 1),
+        batches[STEPS - 1 : 2 * STEPS],
     )
 
 
@@ -123,7 +124,7 @@ def test_unknown_policy_is_refused():
 
 
 def test_epochs_are_permutations(numbered):
-    epochs = [_numbers(_batches(numbered, STEPS, first_epoch=k)) for k in range(4)]
+    epochs = [_numbers(_batches(numbered, STEPS, first_step=k * STEPS)) for k in range(4)]
     for numbers in epochs:
         assert len(set(numbers)) == STEPS * BATCH and set(numbers) <= set(range(COUNT))
     assert all(one != other for one, other in itertools.combinations(epochs, 2))
