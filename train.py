@@ -345,16 +345,7 @@ def _config(args: argparse.Namespace):
     from mobilenet_tf import recipe, runs
 
     return runs.TrainConfig(
-        network=runs.NetworkConfig(
-            version=args.version,
-            size=args.size or ("small" if args.version == "v3" else None),
-            minimalistic=args.minimalistic,
-            profile=args.profile,
-            reduced_tail=args.reduced_tail,
-            alpha=args.alpha,
-            image_size=args.image_size,
-            last_map=args.last_map,
-        ),
+        network=runs.network_config(args),
         data=DataConfig(
             dataset=args.dataset,
             val_dataset=args.val_dataset,

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Any
 
+from benchmarks.report import add_output_options
 from mobilenet_tf import cli, files, runs
 from mobilenet_tf.machine import describe_machine
 
@@ -89,8 +90,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     """Parses the command line; exits with 2 on wrong usage."""
     parser = cli.parser(__doc__.split("\n")[0], prog="python -m benchmarks.int8")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folders with both int8 files")
-    parser.add_argument("--output", metavar="PATH", help="of a .json with all figures")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_output_options(parser)
     return parser.parse_args(argv)
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any
 
+from benchmarks.report import add_output_options
 from mobilenet_tf import cli, files, narrowing, runs, training, transfer, weights
 from mobilenet_tf.data import datasets, pipeline
 from mobilenet_tf.job import Job, compiled_model
@@ -65,8 +66,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--learning-rate", type=cli.positive_float, default=5e-4, metavar="RATE", help="constant"
     )
-    parser.add_argument("--output", metavar="OUT.json", help="write the figures here as well")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_output_options(parser)
     return parser.parse_args(argv)
 
 

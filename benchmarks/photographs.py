@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.report import add_output_options
 from export.convert import Prepared, prepare, write_file
 from export.inspection.partitions import count_partitions
 from export.recipes import RECIPES
@@ -122,8 +123,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         "--calibration-samples", type=int, default=100, metavar="N", help="of the photographs"
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", metavar="PATH", help="of a .json with all figures")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    add_output_options(parser)
     return parser.parse_args(argv)
 
 

@@ -136,6 +136,12 @@ def add_json_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the --json file")
 
 
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that `files.refuse_existing` is asked about."""
+    parser.add_argument("--output", metavar="PATH", help="of a .json with all figures")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+
+
 def check_json_path(path: str, overwrite: bool) -> None:
     """Checks, before any work, that a result can be stored.
 

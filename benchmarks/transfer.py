@@ -15,7 +15,7 @@ from mobilenet_tf import cli, files, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs import NetworkConfig, TrainConfig
+from mobilenet_tf.runs import TrainConfig
 
 
 def timed_run(config: TrainConfig) -> dict[str, Any]:
@@ -109,18 +109,8 @@ def add_run_options(parser: argparse.ArgumentParser, epochs: int) -> None:
 
 def config_of(args: argparse.Namespace, seed: int) -> TrainConfig:
     """The config of options of `add_run_options`."""
-    size = args.size or ("small" if args.version == "v3" else None)
     return TrainConfig(
-        network=NetworkConfig(
-            version=args.version,
-            size=size,
-            minimalistic=args.minimalistic,
-            profile=args.profile,
-            reduced_tail=args.reduced_tail,
-            alpha=args.alpha,
-            image_size=args.image_size,
-            last_map=args.last_map,
-        ),
+        network=runs.network_config(args),
         data=DataConfig(args.dataset),
         recipe=Recipe(epochs=args.epochs, batch_size=args.batch_size),
         seed=seed,

@@ -41,12 +41,11 @@ class State:
     arrays: dict[str, np.ndarray]
 
     def apply(self, model: keras.Model) -> None:
-        """Gives a compiled model the weights and its optimizer the state.
+        """Gives the weights to a model whose optimizer is built, and that its state.
 
         Raises:
             ValueError: they are those of another network or optimizer.
         """
-        model.optimizer.build(model.trainable_variables)
         self._assign("model", model.weights)
         self._assign("optimizer", model.optimizer.variables)
 

@@ -136,14 +136,12 @@ def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherCo
     Raises:
         FileNotFoundError, ValueError: see `Teacher`.
     """
-    path = settings.path
-    if os.path.isdir(path):
-        path = os.path.join(path, runs.MODEL)
+    path = runs.model_path(settings.path)
     if not path.endswith(".keras") or not os.path.isfile(path):
         raise ValueError(
             f"a teacher must be a finished run or a .keras file. Received: {settings.path}"
         )
-    settings = dataclasses.replace(settings, path=path, sha256=files.sha256(path))
+    settings = dataclasses.replace(settings, path=path)
     teacher = Teacher(settings, class_names)
     kind = "logits" if teacher.gives_logits else "probabilities"
     size = f"{teacher.image_size}x{teacher.image_size}"
@@ -153,7 +151,7 @@ def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherCo
     )
     if not teacher.has_names:
         say(f"note: it names no classes; only their number, {len(class_names)}, was compared")
-    return settings
+    return dataclasses.replace(settings, sha256=files.sha256(path))
 
 
 def student(

@@ -15,6 +15,7 @@ checkpoints. That of --quantization-aware also has
                                      activations, kernels and biases after folding
 """
 
+import argparse
 import contextlib
 import dataclasses
 import importlib.metadata
@@ -84,6 +85,20 @@ class NetworkConfig:
         """How its files are called, such as mobilenet_v3_small_1.0_224."""
         alpha = f"{self.alpha:.4f}".rstrip("0")
         return f"mobilenet_{self.spec.name}_{alpha}{'0' * alpha.endswith('.')}_{self.image_size}"
+
+
+def network_config(options: argparse.Namespace) -> NetworkConfig:
+    """The network that the options of `cli.add_network_options` and --image-size name."""
+    return NetworkConfig(
+        version=options.version,
+        size=options.size or ("small" if options.version == "v3" else None),
+        minimalistic=options.minimalistic,
+        profile=options.profile,
+        reduced_tail=options.reduced_tail,
+        alpha=options.alpha,
+        image_size=options.image_size,
+        last_map=options.last_map,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,6 +290,11 @@ def newest_run(root: str, file_name: str) -> str:
             f"Received: {root}/"
         )
     return max(candidates)[1]
+
+
+def model_path(path: str) -> str:
+    """The model file that a path means: of a run its finished network, else itself."""
+    return os.path.join(path, MODEL) if os.path.isdir(path) else path
 
 
 def write_labels(path: str, class_names: Sequence[str]) -> None:

@@ -12,21 +12,8 @@ from mobilenet_tf.engine import keras, layers, to_numpy
 _AUTO, _NONE = tf.VariableSynchronization.AUTO, tf.VariableAggregation.NONE
 
 
-def synchronized_form(model: keras.Model) -> keras.Model:
-    """Copies a model of tf_keras into one that trains alike on any number of replicas.
-
-    Args:
-        model: of `models.build_model`, on tf_keras.
-
-    Returns:
-        A model with the same layer names, weights and weight order.
-    """
-    copy = keras.models.clone_model(model, clone_function=_layer)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
-def _layer(layer: layers.Layer) -> layers.Layer:
+def synchronized_layer(layer: layers.Layer) -> layers.Layer:
+    """What stands for a layer of tf_keras where any number of replicas must train alike."""
     if isinstance(layer, layers.BatchNormalization):
         return SynchronizedBatchNormalization.from_config(layer.get_config())
     if isinstance(layer, layers.Dropout):
@@ -122,10 +109,13 @@ class AverageFromFirstStep(keras.callbacks.Callback):
     tf_keras begins with the weights before it.
     """
 
+    _is_first = True  # Reading the optimizer's count in every step would cost.
+
     def on_train_batch_end(self, batch, logs=None):
-        """Sets the averages once."""
+        """Sets the averages once; a run that goes on has them."""
         optimizer = self.model.optimizer
-        if optimizer.use_ema and int(to_numpy(optimizer.iterations)) == 1:
+        is_first, self._is_first = self._is_first, False
+        if is_first and optimizer.use_ema and int(to_numpy(optimizer.iterations)) == 1:
             variables = self.model.trainable_variables
             for average, variable in zip(
                 optimizer._model_variables_moving_average, variables, strict=True

@@ -10,7 +10,7 @@ gives.
 import tensorflow as tf
 
 from mobilenet_tf.engine import USES_TF_KERAS, hard_swish, keras, layers
-from mobilenet_tf.synchronized import synchronized_form
+from mobilenet_tf.synchronized import synchronized_layer
 
 
 def training_form(model: keras.Model) -> keras.Model:
@@ -21,14 +21,13 @@ def training_form(model: keras.Model) -> keras.Model:
 
     Returns:
         A model with the same layer names, weights and weight order: with tf_keras
-        that of `synchronized_form`; the model itself on backends other than
+        of the layers of `synchronized`; the model itself on backends other than
         TensorFlow.
     """
-    if USES_TF_KERAS:
-        return synchronized_form(model)
-    if keras.backend.backend() != "tensorflow":
+    if not USES_TF_KERAS and keras.backend.backend() != "tensorflow":
         return model
-    copy = keras.models.clone_model(model, clone_function=_fast_layer)
+    clone = synchronized_layer if USES_TF_KERAS else _fast_layer
+    copy = keras.models.clone_model(model, clone_function=clone)
     copy.set_weights(model.get_weights())
     return copy
 

@@ -49,7 +49,7 @@ def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:
     Raises:
         ValueError: no weights, or none that fit.
     """
-    path = os.path.join(source, runs.MODEL) if os.path.isdir(source) else source
+    path = runs.model_path(source)
     if not os.path.isfile(path):
         raise ValueError(
             f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
