@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.arm import cache
+from mobilenet_tf import legacy
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -69,6 +70,14 @@ def _random_kernel(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
     depthwise = len(shape) == 4 and shape[3] == 1
     inputs = np.prod(shape[:2] if depthwise else shape[:-1])
     return rng.normal(0, (2.0 / inputs) ** 0.5 if len(shape) > 1 else 0.1, shape)
+
+
+@pytest.fixture(autouse=True)
+def same_engine():
+    """A test that switches the engine for good breaks others, far from it."""
+    before = os.environ.get(legacy.SWITCH)
+    yield
+    assert os.environ.get(legacy.SWITCH) == before
 
 
 @pytest.fixture(autouse=True)

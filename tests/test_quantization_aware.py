@@ -1,6 +1,7 @@
 """Quantization-aware training: what is trained is what the file computes."""
 
 import contextlib
+import importlib.util
 import io
 import os
 import pathlib
@@ -95,7 +96,9 @@ for network, spec in networks.items():
 @pytest.fixture(scope="module")
 def folder(randomize, normalize, tmp_path_factory):
     """Has one run folder per network, trained for a few steps in another process."""
-    pytest.importorskip("tensorflow_model_optimization")
+    # Not imported here: it sets TF_USE_LEGACY_KERAS for all that this process starts later.
+    if importlib.util.find_spec("tensorflow_model_optimization") is None:
+        pytest.skip("tensorflow_model_optimization is not installed")
     path = tmp_path_factory.mktemp("trained")
     for network, spec in NETWORKS.items():
         model = normalize(randomize(build_model(spec, OPTIONS)), PICTURES)
