@@ -18,7 +18,7 @@ from export.quantization import trained_file
 from export.quantization.quantizer import choose_scales, quantize_graph
 from export.recipes import RECIPES
 from export.writer import write_tflite
-from mobilenet_tf import fine_tuning, runs, training, weights
+from mobilenet_tf import files, fine_tuning, runs, training, weights
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.data.store import Split, balanced_indices
 from mobilenet_tf.engine import keras
@@ -71,7 +71,10 @@ def train(config: runs.TrainConfig) -> QuantizationAwareResult:
     fine_tuning.fit(job, aware.model, [_Ranges(aware.rate, steps)])
     aware.freeze()
     save(job.run, opened.base, opened.network, aware)
-    return _verify(job, aware)
+    result = _verify(job, aware)
+    check = {key: value for key, value in dataclasses.asdict(result).items() if key != "run"}
+    files.write_json(os.path.join(job.run, runs.INT8_CHECK), check)
+    return result
 
 
 def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareModel) -> None:

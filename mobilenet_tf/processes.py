@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def run_module(
@@ -30,7 +30,7 @@ def run_module(
     Raises:
         subprocess.TimeoutExpired: it did not end in time.
     """
-    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         capture_output=True,

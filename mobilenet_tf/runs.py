@@ -13,6 +13,7 @@ checkpoints. That of --quantization-aware also has
 
             quantization.npz         what its int8 file is made of: scales of all
                                      activations, kernels and biases after folding
+            int8_check.json          that file against the trained model
 """
 
 import argparse
@@ -38,7 +39,7 @@ from mobilenet_tf.recipe import Recipe
 
 MODEL, BEST, LABELS = "model.keras", "best.keras", files.LABELS
 CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
-QUANTIZATION = "quantization.npz"
+QUANTIZATION, INT8_CHECK = "quantization.npz", "int8_check.json"
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import io
+import json
 import os
 import pathlib
 import subprocess
@@ -247,8 +248,14 @@ def test_command_makes_a_run_like_every_other(float_run, tmp_path):
     printed = _fine_tune(float_run, output, "--quantization-aware")
     assert "the same class for 100.00 %" in printed and "partitions: 1" in printed
     assert sorted(os.listdir(output)) == sorted(
-        [runs.MODEL, runs.QUANTIZATION, runs.LABELS, runs.CONFIG, runs.HISTORY, runs.CURVES]
+        [
+            *(runs.MODEL, runs.QUANTIZATION, runs.INT8_CHECK, runs.LABELS),
+            *(runs.CONFIG, runs.HISTORY, runs.CURVES),
+        ]
     )
+    check = json.loads((output / runs.INT8_CHECK).read_text())
+    assert check["agreement"] == 1 and check["partitions"] == 1
+    assert f"its int8 file: {100 * check['file_accuracy']:.2f} %" in printed
     config, _ = runs.read_config(str(output))
     assert config.quantization_aware and config.network.alpha == 0.25
     assert runs.labels_of(str(output / runs.MODEL)) == list(CLASSES)
