@@ -105,9 +105,12 @@ def compare(
 def _describe(prepared: Prepared) -> dict[str, Any]:
     chosen = prepared.chosen
     assert chosen is not None
-    return {"estimator": chosen.estimator, "equalized": chosen.equalized} | {
-        "divergences": {name: round(value, 5) for name, value in chosen.divergences.items()}
-    }
+    chosen_form = {"copies": chosen.copies, "equalized": chosen.equalized}
+    return (
+        {"estimator": chosen.estimator}
+        | chosen_form
+        | {"divergences": {name: round(value, 5) for name, value in chosen.divergences.items()}}
+    )
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -120,9 +123,16 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--image-size", type=int, default=224, metavar="PIXELS")
     parser.add_argument("--classes", type=int, default=1001, help="1001 with a background class")
     parser.add_argument(
-        "--calibration-samples", type=int, default=100, metavar="N", help="of the photographs"
+        "--calibration-samples", type=int, default=200, metavar="N", help="of the photographs"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seeds",
+        type=cli.whole_number,
+        nargs="+",
+        default=[0],
+        metavar="N",
+        help="of their choice",
+    )
     add_output_options(parser)
     return parser.parse_args(argv)
 
@@ -139,19 +149,27 @@ def main(argv: list[str] | None = None) -> int:
     options = models.ModelOptions(shape, alpha=args.alpha, classes=args.classes)
     model = models.build_model(spec, options)
     model.load_weights(args.weights)
-    calibration = balanced_indices(labels, args.calibration_samples, args.seed)
     counted = labels + (args.classes - CLASSES)  # The background class comes first.
-    row = compare(model, images, counted, calibration, args.seed)
-    row = {"network": model.name, "weights": os.path.basename(args.weights), **row}
+    rows = []
+    for seed in args.seeds:
+        calibration = balanced_indices(labels, args.calibration_samples, seed)
+        row = compare(model, images, counted, calibration, seed)
+        names = {"network": model.name, "weights": os.path.basename(args.weights), "seed": seed}
+        rows.append({**names, **row})
+        _print_row(rows[-1])
+    if args.output:
+        files.write_json(args.output, {"machine": describe_machine(), "rows": rows})
+    return 0
+
+
+def _print_row(row: dict[str, Any]) -> None:
     others = row["agreement_of_others"]
     print(
-        f"{row['network']}, {row['images']} photographs: float {100 * row['float_top1']:.2f} %, "
+        f"{row['network']}, {row['images']} photographs, {row['calibration_images']} of them to "
+        f"calibrate, seed {row['seed']}: float {100 * row['float_top1']:.2f} %, "
         f"int8 {100 * row['int8_top1']:.2f} %, agreement {100 * row['agreement']:.2f} %"
         + ("" if others is None else f" ({100 * others:.2f} % of those not calibrated with)")
     )
-    if args.output:
-        files.write_json(args.output, {"machine": describe_machine(), "rows": [row]})
-    return 0
 
 
 if __name__ == "__main__":

@@ -123,6 +123,7 @@ def _calibration(converted: Converted) -> dict[str, Any] | None:
     return content | {
         "estimator": chosen.estimator,
         "estimators": chosen.estimators,
+        "channels_copied": chosen.copies,
         "channels_equalized": chosen.equalized,
         "held_out_images": len(chosen.held_out),
         "held_out_divergence_nats": chosen.divergences,
@@ -272,6 +273,8 @@ def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
         text = f"{calibration['images']} images"
         if "estimator" in calibration:
             text += f", ranges by {calibration['estimator']}"
+            copies = calibration.get("channels_copied")
+            text += f", {copies} channels copied into dead ones" if copies else ""
             text += ", channels equalized" if calibration["channels_equalized"] else ""
         rows.append(("calibration", text))
         if calibration.get("float_layers"):

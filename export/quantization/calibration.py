@@ -1,5 +1,7 @@
 """What calibration images say about each activation of a graph."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -108,17 +110,31 @@ def weighted_errors(
     Returns:
         float64 (candidates,) by node name, lower is better.
     """
-    rng = np.random.default_rng(seed)
     errors = {name: np.zeros(len(scales)) for name, scales in candidates.items()}
-    starts = range(0, len(images), _GRADIENT_BATCH)
-    for start in progress(starts, len(starts), "choosing ranges, batches"):
-        values, gradients = _gradients(graph, images[start : start + _GRADIENT_BATCH], rng)
+    for values, gradients in gradient_batches(graph, images, seed, "choosing ranges"):
         for name, scales in candidates.items():
             value, weight = values[name], tf.square(gradients[name])
             for i, scale in enumerate(scales):
                 error = tf.square(fake_quantize(value, scale) - value)
                 errors[name][i] += float(tf.reduce_sum(weight * error))
     return errors
+
+
+def gradient_batches(
+    graph: Graph, images: np.ndarray, seed: int, label: str
+) -> Iterator[tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]]:
+    """Outputs of all nodes, and gradients of the log-likelihood of drawn labels, batch by batch.
+
+    Args:
+        graph: in the export form.
+        images: uint8 (images, height, width, 3).
+        seed: of the labels, drawn from the model's own output.
+        label: of the progress.
+    """
+    rng = np.random.default_rng(seed)
+    starts = range(0, len(images), _GRADIENT_BATCH)
+    for start in progress(starts, len(starts), f"{label}, batches"):
+        yield _gradients(graph, images[start : start + _GRADIENT_BATCH], rng)
 
 
 def _gradients(

@@ -29,7 +29,7 @@ def windows(node: Node, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     rows, cols = node.shape[:2]
     chosen = rng.permutation(rows * cols)[:_POSITIONS]
     height, width = node.numbers()[0].shape[:2]
-    padding = ((0, 0), *(_padding(node, size, i) for i, size in enumerate(x.shape[1:3])), (0, 0))
+    padding = ((0, 0), *(padding_of(node, size, i) for i, size in enumerate(x.shape[1:3])), (0, 0))
     padded = np.pad(x, padding)
     top, left = chosen // cols * node.stride, chosen % cols * node.stride
     down = (np.arange(height) * node.dilation).repeat(width)
@@ -38,7 +38,7 @@ def windows(node: Node, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return seen.reshape(-1, height * width, x.shape[-1])
 
 
-def _padding(node: Node, size: int, axis: int) -> tuple[int, int]:
+def padding_of(node: Node, size: int, axis: int) -> tuple[int, int]:
     """Rows or columns of zeros before and after, as TensorFlow's "same" has them."""
     if node.padding == "valid":
         return 0, 0

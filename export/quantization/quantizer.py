@@ -2,7 +2,8 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from export.compute import probabilities
 from export.graph import Graph, Node, rewrite
 from export.quantization import calibration
 from export.quantization.activation_scales import activation_scales
+from export.quantization.channel_copies import copy_channels
 from export.quantization.correction import balance_kernels, channel_means, correct_biases
 from export.quantization.equalization import equalize
 from export.quantization.fake import fake_quantize, quantized_probabilities
@@ -19,7 +21,7 @@ from export.quantization.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
 from export.quantization.scales import Bits, Quantization, TensorScale
 from mobilenet_tf.progress import progress
 
-MIXED = "per activation"
+MIXED, _WHOLE = "per activation", "min-max"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
 # While schemes are compared, as many pixels as 16 images of 224 correct biases, and twice
@@ -39,6 +41,7 @@ class Chosen:
         divergences: mean Kullback-Leibler divergence in nats of the held-out
             images' probabilities from the float model's, by estimator.
         estimators: how many activations each estimator's range was taken for.
+        copies: how many channels have a second copy; see `channel_copies`.
         equalized: True where the graph's channels were equalized.
         fitting, held_out: the calibration images, uint8 (images, h, w, 3).
     """
@@ -48,6 +51,7 @@ class Chosen:
     estimator: str
     divergences: dict[str, float]
     estimators: dict[str, int]
+    copies: int
     equalized: bool
     fitting: np.ndarray
     held_out: np.ndarray
@@ -94,20 +98,31 @@ def choose_scales(graph: Graph, images: np.ndarray, bits: Bits, seed: int) -> Ch
 
 
 def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chosen:
-    """As `choose_scales` for 8 bits, with channels equalized where that diverges less."""
+    """As `choose_scales` for 8 bits, channels copied and equalized where that diverges less."""
     fitting, held_out = _divide(images)
     graph = round_shift(graph)
-    # Both against the network as it is: the equalized one clips a little differently.
+    # All against the network as it is: a changed one clips a little differently.
     expected = probabilities(graph, held_out[: _compared(graph)])
-    form = _Form.seen_on(graph, fitting, held_out)
-    equalized = equalize(graph, fitting)
-    if equalized is not graph:
-        other = _Form.seen_on(equalized, fitting, held_out)
+
+    def measured(changed: Graph) -> tuple[float, _Form]:
+        form = _Form.seen_on(changed, fitting, held_out)
         # With the one estimator that no outlier misleads about what clipping costs.
-        whole = [f.divergence(f.scheme("min-max"), held_out, expected) for f in (form, other)]
-        form = other if whole[1] < whole[0] else form
-    chosen = _choose(form, expected, fitting, held_out, 8, seed)
-    return dataclasses.replace(chosen, equalized=form.graph is not graph)
+        return form.divergence(form.scheme(_WHOLE), held_out, expected), form
+
+    def better(current: tuple[float, _Form], changed: Graph) -> tuple[float, _Form]:
+        if changed is current[1].graph:
+            return current
+        return min(current, measured(changed), key=lambda one: one[0])
+
+    plain = measured(graph)
+    copied, count = copy_channels(graph, fitting, seed)
+    with_copies = better(plain, copied)
+    divergence, form = best = better(with_copies, equalize(with_copies[1].graph, fitting))
+    return dataclasses.replace(
+        _choose(form, expected, fitting, held_out, 8, seed, {_WHOLE: divergence}),
+        copies=0 if with_copies is plain else count,
+        equalized=best is not with_copies,
+    )
 
 
 def _divide(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,17 +193,21 @@ def _choose(
     held_out: np.ndarray,
     bits: Bits,
     seed: int,
+    known: Mapping[str, float] = MappingProxyType({}),
 ) -> Chosen:
-    """The best estimator for one form of the graph, `expected` being what the model says."""
+    """The best estimator for one form of the graph, `expected` being what the model says.
+
+    Estimators whose divergence is `known` are not measured again.
+    """
     # Rounding to 16 bits is fine enough for everything that was seen.
-    names = list(ESTIMATORS) if bits == 8 else ["min-max"]
+    names = list(ESTIMATORS) if bits == 8 else [_WHOLE]
     schemes = {name: form.scheme(name, bits) for name in names}
     best = dict.fromkeys(form.spread, names[0])
     if len(names) > 1:
         best = _best_estimators(form.graph, held_out, schemes, seed)
         schemes[MIXED] = form.mixed_scheme(best)
     divergences = {
-        name: form.divergence(schemes[name], held_out, expected)
+        name: known.get(name) or form.divergence(schemes[name], held_out, expected)
         for name in progress(schemes, len(schemes), "comparing ranges")
     }
     chosen = min(divergences, key=lambda name: divergences[name])
@@ -197,7 +216,15 @@ def _choose(
         used = {**used, _logits(form.graph).name: form.logit_estimator}
     counts = dict(collections.Counter(used.values()))
     return Chosen(
-        form.graph, schemes[chosen], chosen, divergences, counts, False, fitting, held_out
+        graph=form.graph,
+        quantization=schemes[chosen],
+        estimator=chosen,
+        divergences=divergences,
+        estimators=counts,
+        copies=0,
+        equalized=False,
+        fitting=fitting,
+        held_out=held_out,
     )
 
 
