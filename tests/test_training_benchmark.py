@@ -27,7 +27,7 @@ def test_both_loops_train_networks_of_the_same_cost():
     ours, plain = training.our_loop(job), training.plain_loop(job, jit_compile=False)
     # 32x32 with the first stride dropped has the maps of 64x64.
     assert ours.macs == plain.macs and ours.batch_size == plain.batch_size == 8
-    assert {ours.name, plain.name} == {"train.py", "plain, jit_compile=False"}
+    assert {ours.name, plain.name} == {training.OURS, "plain fit, jit_compile=False"}
     ours.train(1)
     plain.train(1)
 
@@ -46,20 +46,21 @@ def test_loops_take_turns():
 
 
 def test_ratio_is_that_of_turns(capsys):
+    compared = {
+        "macs": {"train.py": 5_590_000, "plain fit": 5_590_000},
+        "images_per_s": {"train.py": [200.0, 100.0, 150.0], "plain fit": [100.0, 80.0, 100.0]},
+    }
     row = {
         "network": "v3-small",
         "alpha": 1.0,
-        "batch_size": 128,
-        "macs": {"train.py": 5_590_000, "plain": 5_590_000},
-        "images_per_s": {"train.py": [200.0, 100.0, 150.0], "plain": [100.0, 80.0, 100.0]},
-        "plain_default_images_per_s": 40.0,
-        "other_batch_sizes_images_per_s": {"64": 120.0},
+        "by_batch_size": {"128": compared},
+        "batch_sizes_images_per_s": {"64": 120.0, "128": 150.0},
         "pipeline_images_per_s": 1500.0,
     }
     training._print_row(row)
     text = capsys.readouterr().out
-    assert "ratio: 1.50 (1.25 to 2.00)" in text  # 200/100, 100/80, 150/100.
-    assert "10.0 times train.py" in text and "64: 120" in text
+    assert "ratio 1.50 (1.25 to 2.00)" in text  # 200/100, 100/80, 150/100.
+    assert "10.0 times train.py" in text and "64: 120, 128: 150" in text
 
 
 @pytest.mark.parametrize("options", [["--size", "huge"], ["--rounds", "0"], ["--last-map", "3"]])
