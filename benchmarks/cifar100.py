@@ -80,6 +80,9 @@ def read_run(run: str) -> dict[str, Any]:
     # Paths are of the machine it ran on.
     settings = {key: value for key, value in content.items() if key not in ("output_dir", "data")}
     settings["data"] = {key: content["data"][key] for key in ("train_split", "val_split", "seed")}
+    if config.teacher is not None:
+        folder = os.path.basename(os.path.dirname(runs.model_path(config.teacher.path)))
+        settings["teacher"] = content["teacher"] | {"path": folder}
     history = curves.read_history(os.path.join(run, runs.HISTORY))
     return {
         "name": os.path.basename(os.path.normpath(run)),
@@ -124,30 +127,37 @@ def format_table(records: list[dict[str, Any]]) -> str:
 def _our_cells(record: dict[str, Any], row: Published) -> str:
     config = record["config"]
     recipe = config["recipe"]
+    taught = f", taught by {config['teacher']['path']}" if config.get("teacher") else ""
     return (
-        f"| {record['network']}, {config['network']['image_size']}x"
-        f"{config['network']['image_size']} | {record['macs'] / 1e6:.1f} M | {recipe['epochs']}, "
+        f"| {record['network']}, {_side(record)}{taught} | {_macs(record)} | {recipe['epochs']}, "
         f"{recipe['batch_size']}, {config['seed']} | {record['top1']:.2f} % "
         f"| {record['top1'] - row.top1:+.2f} |"
     )
 
 
+def _side(record: dict[str, Any]) -> str:
+    side = record["config"]["network"]["image_size"]
+    return f"{side}x{side}"
+
+
+def _macs(record: dict[str, Any]) -> str:
+    return f"{record['macs'] / 1e6:.1f} M"
+
+
 def format_ablation(records: list[dict[str, Any]]) -> str:
     """Runs on a part of the training images, judged on the rest of them, as Markdown."""
-    lines = [
-        "| network | epochs | " + " | ".join(key.replace("_", " ") for key in _RECIPE)
-        # One column more than the recipe's: what the rate came to.
-        + " | learning rate | top-1 on the rest |",
-        "|---" * (len(_RECIPE) + 4) + "|",
-    ]
-    for record in records:
+    names = ["network", "input, last map", "MACs", "epochs"]
+    names += [key.replace("_", " ") for key in _RECIPE]
+    names += ["learning rate", "weight decay", "top-1 on the rest"]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for record in sorted(records, key=lambda record: record["config"]["recipe"]["epochs"]):
         config = record["config"]
-        recipe = config["recipe"]
-        values = ["network's own" if recipe[key] is None else str(recipe[key]) for key in _RECIPE]
-        lines.append(
-            f"| {record['network']} | {recipe['epochs']} | {' | '.join(values)} "
-            f"| {config['resolved']['learning_rate']:g} | {record['top1']:.2f} % |"
-        )
+        recipe, resolved = config["recipe"], config["resolved"]
+        cells = [record["network"], f"{_side(record)}, {config['network']['last_map']}"]
+        cells += [_macs(record), str(recipe["epochs"])]
+        cells += ["network's own" if recipe[key] is None else str(recipe[key]) for key in _RECIPE]
+        cells += [f"{resolved['learning_rate']:g}", f"{resolved['weight_decay']:g}"]
+        lines.append(f"| {' | '.join(cells)} | {record['top1']:.2f} % |")
     return "\n".join(lines)
 
 

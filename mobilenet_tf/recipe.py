@@ -15,7 +15,7 @@ SCHEDULES = ("cosine", "step", "exponential", "constant")
 
 # Peak learning rates at a batch of 128.
 _LEARNING_RATES = {"adamw": 2e-3, "sgd": 0.1, "rmsprop": 2e-3}
-_WEIGHT_DECAYS = {"adamw": 0.05, "sgd": 5e-4, "rmsprop": 1e-5}
+_WEIGHT_DECAYS = {"adamw": 0.05, "sgd": 2e-3, "rmsprop": 1e-5}
 _REFERENCE_BATCH = 128
 
 

@@ -9,22 +9,28 @@ from benchmarks import cifar100
 from mobilenet_tf import curves, runs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.recipe import Recipe
-from mobilenet_tf.runs import NetworkConfig, TrainConfig
+from mobilenet_tf.runs import NetworkConfig, TeacherConfig, TrainConfig
 
 RESULTS = pathlib.Path(__file__).resolve().parents[1] / "benchmarks" / "results" / "cifar100"
 
 
-def _run(folder, alpha=0.25, images=(50_000, 10_000), accuracies=(0.5, 0.6412), **data) -> str:
+def _run(
+    folder, alpha=0.25, images=(50_000, 10_000), accuracies=(0.5, 0.6412), teacher=None, **data
+) -> str:
     run = folder / f"run {alpha} {images[0]}"
     run.mkdir()
     network = NetworkConfig("v3", "small", alpha=alpha, image_size=32, last_map=4)
     config = TrainConfig(
-        network, DataConfig("cifar100", **data), Recipe(20, 64), output_dir=str(run)
+        network,
+        DataConfig("cifar100", **data),
+        Recipe(20, 64),
+        teacher=teacher,
+        output_dir=str(run),
     )
     details = {
         "train_images": images[0],
         "val_images": images[1],
-        "resolved": {"learning_rate": 0.1},
+        "resolved": {"learning_rate": 0.1, "weight_decay": 0.005},
     }
     runs.write_config(str(run), config, details)
     rows = [
@@ -58,11 +64,22 @@ def test_a_dearer_network_belongs_to_a_dearer_row(tmp_path, capsys):
     assert "| -2.25 |" in line[0]  # 64.12 - 66.37
 
 
+def test_a_teacher_is_named_without_its_place(tmp_path, capsys):
+    teacher = TeacherConfig(str(tmp_path / "larger"), sha256="ab")
+    assert cifar100.main([_run(tmp_path, teacher=teacher), "--output", str(tmp_path)]) == 0
+    assert "32x32, taught by larger |" in capsys.readouterr().out
+    record = json.loads((tmp_path / "run 0.25 50000.json").read_text())
+    assert record["config"]["teacher"]["path"] == "larger"
+    assert record["config"]["teacher"]["sha256"] == "ab"
+    assert str(tmp_path) not in json.dumps(record)
+
+
 def test_held_out_images_make_an_ablation(tmp_path, capsys):
     run = _run(tmp_path, images=(45_000, 5_000), train_split="train[:90%]")
     assert cifar100.main([run]) == 0
     text = capsys.readouterr().out
     assert text.count("not run") == 6 and "| adamw | light |" in text and "| 64.12 % |" in text
+    assert "| 32x32, 4 | 3.5 M | 20 |" in text and "| 0.1 | 0.005 | 64.12 % |" in text
 
 
 def test_records_are_read_again_and_kept(tmp_path, capsys):
