@@ -81,8 +81,9 @@ def read_run(run: str) -> dict[str, Any]:
     settings = {key: value for key, value in content.items() if key not in ("output_dir", "data")}
     settings["data"] = {key: content["data"][key] for key in ("train_split", "val_split", "seed")}
     if config.teacher is not None:
-        folder = os.path.basename(os.path.dirname(runs.model_path(config.teacher.path)))
-        settings["teacher"] = content["teacher"] | {"path": folder}
+        folder, name = os.path.split(config.teacher.path)  # Of the .keras file.
+        known_as = os.path.basename(folder) if name == runs.MODEL else name
+        settings["teacher"] = content["teacher"] | {"path": known_as}
     history = curves.read_history(os.path.join(run, runs.HISTORY))
     return {
         "name": os.path.basename(os.path.normpath(run)),

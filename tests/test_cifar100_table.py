@@ -65,7 +65,7 @@ def test_a_dearer_network_belongs_to_a_dearer_row(tmp_path, capsys):
 
 
 def test_a_teacher_is_named_without_its_place(tmp_path, capsys):
-    teacher = TeacherConfig(str(tmp_path / "larger"), sha256="ab")
+    teacher = TeacherConfig(str(tmp_path / "larger" / runs.MODEL), sha256="ab")
     assert cifar100.main([_run(tmp_path, teacher=teacher), "--output", str(tmp_path)]) == 0
     assert "32x32, taught by larger |" in capsys.readouterr().out
     record = json.loads((tmp_path / "run 0.25 50000.json").read_text())
