@@ -12,9 +12,10 @@ from export.quantization.fake import fake_kernels, rounding
 from export.quantization.kernel_rounding import round_kernel, windows
 from export.quantization.scales import Quantization
 
-_LARGEST_BYTES = 1e9  # Of all images' copies of the largest activation.
+_LARGEST_BYTES = 3e8  # Of all images' copies of the largest activation.
+_BATCH = 16  # Images computed at once; intermediate results are several times their output.
 
-RoundNode = Callable[[Node, tf.Tensor], Node]
+RoundNode = Callable[[Node, list[tf.Tensor]], Node]  # With its input, batch by batch.
 
 
 def channel_means(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
@@ -29,13 +30,13 @@ def channel_means(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
         float32 (channels,) by node name.
     """
     means: dict[str, np.ndarray] = {}
-    batch = _fitting_batch(graph, images)
+    batches = _fitting_batches(graph, images)
 
-    def step(node: Node, inputs: list) -> tf.Tensor:
-        value = compute_linear(node, inputs or [batch])
+    def step(node: Node, inputs: list) -> list[tf.Tensor]:
+        values = [compute_linear(node, one) for one in _per_batch(inputs, batches)]
         if node.weighted:
-            means[node.name] = tf.reduce_mean(value, (0, 1, 2)).numpy()
-        return activate(node, value)
+            means[node.name] = _channel_mean(values)
+        return [activate(node, value) for value in values]
 
     walk(graph, step)
     return means
@@ -59,7 +60,7 @@ def correct_biases(
         The graph with other kernels and biases where it computes in integers.
     """
     nearest = {node.name: node for node in fake_kernels(graph, quantization).nodes}
-    return _adjust(graph, quantization, images, means, lambda node, x: nearest[node.name])
+    return _adjust(graph, quantization, images, means, lambda node, inputs: nearest[node.name])
 
 
 def balance_kernels(
@@ -68,8 +69,9 @@ def balance_kernels(
     """As `correct_biases`, with kernels from `kernel_rounding.round_kernel`."""
     rng = np.random.default_rng(0)  # Which positions are looked at.
 
-    def balanced(node: Node, x: tf.Tensor) -> Node:
-        return dataclasses.replace(node, kernel=round_kernel(node, windows(node, x.numpy(), rng)))
+    def balanced(node: Node, inputs: list[tf.Tensor]) -> Node:
+        seen = windows(node, inputs, rng)
+        return dataclasses.replace(node, kernel=round_kernel(node, seen))
 
     return _adjust(graph, quantization, images, means, balanced)
 
@@ -81,19 +83,19 @@ def _adjust(
     means: dict[str, np.ndarray],
     round_node: RoundNode,
 ) -> Graph:
-    batch = _fitting_batch(graph, images)
+    batches = _fitting_batches(graph, images)
     finish = rounding(graph, quantization)
     adjusted: dict[str, Node] = {}
 
-    def step(node: Node, inputs: list) -> tf.Tensor:
-        inputs = inputs or [batch]
+    def step(node: Node, inputs: list) -> list[tf.Tensor]:
+        by_batch = _per_batch(inputs, batches)
         if not node.weighted or not quantization.computes_in_integers(node.name):
-            return finish(node, compute(node, inputs))
-        node = round_node(node, inputs[0])
-        value = compute_linear(node, inputs)
-        error = means[node.name] - tf.reduce_mean(value, (0, 1, 2))
-        adjusted[node.name] = dataclasses.replace(node, bias=node.numbers()[1] + error.numpy())
-        return finish(node, activate(node, value + error))
+            return [finish(node, compute(node, one)) for one in by_batch]
+        node = round_node(node, [one[0] for one in by_batch])
+        values = [compute_linear(node, one) for one in by_batch]
+        error = means[node.name] - _channel_mean(values)
+        adjusted[node.name] = dataclasses.replace(node, bias=node.numbers()[1] + error)
+        return [finish(node, activate(node, value + error)) for value in values]
 
     walk(graph, step)
 
@@ -104,6 +106,19 @@ def _adjust(
     return rewrite(graph, visit)
 
 
-def _fitting_batch(graph: Graph, images: np.ndarray) -> tf.Tensor:
+def _fitting_batches(graph: Graph, images: np.ndarray) -> list[tf.Tensor]:
     largest = max(int(np.prod(node.shape)) for node in graph.nodes) * 4
-    return tf.constant(images[: max(1, int(_LARGEST_BYTES / largest))], tf.float32)
+    images = images[: max(1, int(_LARGEST_BYTES / largest))]
+    starts = range(0, len(images), _BATCH)
+    return [tf.constant(images[start : start + _BATCH], tf.float32) for start in starts]
+
+
+def _per_batch(inputs: list[list[tf.Tensor]], batches: list[tf.Tensor]) -> list[list[tf.Tensor]]:
+    """A node's inputs for each batch; the images where it has none."""
+    return [list(one) for one in zip(*inputs)] if inputs else [[batch] for batch in batches]
+
+
+def _channel_mean(values: list[tf.Tensor]) -> np.ndarray:
+    """float32 (channels,), over all batches, of which the last may be smaller."""
+    means = [np.mean(value.numpy(), (0, 1, 2), np.float64) for value in values]
+    return np.average(means, 0, [len(value) for value in values]).astype(np.float32)
