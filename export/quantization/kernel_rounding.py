@@ -77,7 +77,7 @@ def round_kernel(node: Node, seen: np.ndarray) -> np.ndarray:
         stored = _balance(flat.reshape(-1, flat.shape[-1]) / scales, covariance)
     else:
         taps = flat.reshape(-1, flat.shape[-1]) / scales
-        by_channel = seen.transpose(2, 1, 0)
+        by_channel = np.ascontiguousarray(seen.transpose(2, 1, 0))  # Else matmul has no BLAS.
         covariances = by_channel @ by_channel.transpose(0, 2, 1) / len(seen)
         readers = np.arange(taps.shape[1]) // kernel.shape[-1]  # Several with a multiplier.
         columns = [_balance(taps[:, [c]], covariances[i]) for c, i in enumerate(readers)]
