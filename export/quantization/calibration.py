@@ -14,7 +14,7 @@ from mobilenet_tf.progress import progress
 
 _BATCH = 16
 _GRADIENT_BATCH = 8  # All activations and their gradients are in memory at once.
-_SAMPLES = 65_536  # Values of one image and tensor that enter a histogram.
+_SAMPLES = 16_384  # Values of one image and tensor that enter a histogram.
 
 
 def histograms(graph: Graph, images: np.ndarray) -> dict[str, Histogram]:

@@ -4,17 +4,24 @@ Rounding each number to the nearest ignores that neighbouring inputs resemble
 each other. Here each number takes over what the ones before it lost, as far as
 the inputs are correlated: optimal brain quantization in the fixed order of
 GPTQ (Frantar et al. 2022, arXiv:2210.17323, section 3).
+
+Linear algebra is TensorFlow's here: NumPy's sets all its threads on every small
+matrix, where they spin and wait for each other on a machine with other work.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from export.graph import Node
 from export.quantization.scales import kernel_scales
 
-_POSITIONS = 64  # Of one image and layer; many images see more of them than one.
+# Of one image and layer; many images see more of them than one. A depthwise kernel has
+# no more than 25 inputs to learn the covariance of.
+_POSITIONS = {"conv": 64, "depthwise": 16}
+_CHANNELS = 64  # Depthwise kernels whose inputs are copied at once.
 _BLOCK = 32  # Numbers whose losses reach the later ones at once, which is faster (section 3.2).
 _DAMPING = 0.01  # Of the mean variance, added to each: few images, many inputs.
 
@@ -31,7 +38,7 @@ def windows(node: Node, batches: Sequence[Any], rng: np.random.Generator) -> np.
         float32 (images * positions, taps, channels), taps in the kernel's order.
     """
     rows, cols = node.shape[:2]
-    chosen = rng.permutation(rows * cols)[:_POSITIONS]
+    chosen = rng.permutation(rows * cols)[: _POSITIONS[node.op]]
     height, width = node.numbers()[0].shape[:2]
     top, left = chosen // cols * node.stride, chosen % cols * node.stride
     down = (np.arange(height) * node.dilation).repeat(width)
@@ -69,20 +76,27 @@ def round_kernel(node: Node, seen: np.ndarray) -> np.ndarray:
     kernel = node.numbers()[0]
     flat = node.kernel_by_channel
     scales = kernel_scales(flat)
-    # float64: the covariance is inverted.
-    seen = (seen - seen.mean(axis=0)).astype(np.float64)
+    seen = seen - seen.mean(axis=0)
     if node.op == "conv":
-        seen = seen.reshape(len(seen), -1)
-        covariance = seen.T @ seen / len(seen)
+        covariance = _covariance(seen.reshape(1, len(seen), -1))[0]
         stored = _balance(flat.reshape(-1, flat.shape[-1]) / scales, covariance)
     else:
         taps = flat.reshape(-1, flat.shape[-1]) / scales
-        by_channel = np.ascontiguousarray(seen.transpose(2, 1, 0))  # Else matmul has no BLAS.
-        covariances = by_channel @ by_channel.transpose(0, 2, 1) / len(seen)
         readers = np.arange(taps.shape[1]) // kernel.shape[-1]  # Several with a multiplier.
+        covariances = _covariance(np.ascontiguousarray(seen.transpose(2, 0, 1)))
         columns = [_balance(taps[:, [c]], covariances[i]) for c, i in enumerate(readers)]
         stored = np.concatenate(columns, axis=1)
     return (stored * scales).reshape(kernel.shape).astype(np.float32)
+
+
+def _covariance(seen: np.ndarray) -> np.ndarray:
+    """float64 (kernels, taps, taps) of centred inputs (kernels, times seen, taps)."""
+    found = []
+    for start in range(0, len(seen), _CHANNELS):
+        # float64, as it is inverted.
+        part = tf.constant(seen[start : start + _CHANNELS], tf.float64)
+        found.append(tf.linalg.matmul(part, part, transpose_a=True).numpy())
+    return np.concatenate(found) / seen.shape[1]
 
 
 def _balance(taps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -92,8 +106,8 @@ def _balance(taps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
     if damping <= 0:  # A constant input: the bias corrects all.
         return np.clip(np.round(taps), -127, 127)
     order = np.argsort(-variances)
-    inverse = np.linalg.inv(covariance[np.ix_(order, order)] + damping * np.eye(len(order)))
-    upper = np.linalg.cholesky(inverse).T
+    damped = covariance[np.ix_(order, order)] + damping * np.eye(len(order))
+    upper = tf.linalg.cholesky(tf.linalg.inv(damped)).numpy().T
     rest = taps[order].astype(np.float64)
     # The greatest number of a channel defines its scale, so it stays what it is.
     greatest = np.abs(rest).argmax(axis=0)
@@ -107,7 +121,8 @@ def _balance(taps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
             stored[i] = np.where(greatest == i, end, nearest)
             lost[i - start] = (rest[i] - stored[i]) / upper[i, i]
             rest[i + 1 : stop] -= np.outer(upper[i, i + 1 : stop], lost[i - start])
-        rest[stop:] -= upper[start:stop, stop:].T @ lost
+        if stop < len(order):
+            rest[stop:] -= tf.linalg.matmul(upper[start:stop, stop:], lost, transpose_a=True)
     result = np.empty_like(stored)
     result[order] = stored
     return result
