@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.int8 import FIGURES, format_rows
 from benchmarks.report import add_output_options
 from export import convert, report
 from export.inspection.partitions import count_partitions
@@ -29,8 +30,6 @@ from mobilenet_tf.classifier import KerasClassifier
 from mobilenet_tf.data import datasets
 from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.progress import say
-
-_FIGURES = ("images", "keras_top1", "tflite_top1", "agreement")
 
 
 def edge_quantized(float_path: str, images: np.ndarray) -> bytes:
@@ -61,8 +60,8 @@ def compare(run: str, samples: int, seed: int) -> dict[str, Any]:
     """Quantizes a run's network both ways and evaluates all of the split.
 
     Returns:
-        {"network", "dataset", "ours", "edge_quantizer"}; of both the figures of
-        the evaluation, see `report.evaluate`, "partitions" and "size_bytes".
+        {"network", "dataset", "ours", "edge_quantizer"}; of both "evaluation",
+        see `report.evaluate`, "partitions" and "size_bytes".
     """
     session = open_session(run, None, None)
     assert session.data is not None
@@ -88,28 +87,12 @@ def compare(run: str, samples: int, seed: int) -> dict[str, Any]:
         for name, content in made.items():
             path = write(content, name)
             evaluation = report.evaluate(judge.scores(path))
-            row[name] = {key: evaluation[key] for key in _FIGURES}
-            row[name]["partitions"] = count_partitions(path).count
-            row[name]["size_bytes"] = len(content)
+            row[name] = {
+                "evaluation": {key: evaluation[key] for key in FIGURES},
+                "partitions": count_partitions(path).count,
+                "size_bytes": len(content),
+            }
     return row
-
-
-def format_rows(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table of Markdown."""
-    lines = [
-        "| network, data | images | float | int8 | agreement "
-        "| ai-edge-quantizer's | agreement | partitions |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        ours, theirs = row["ours"], row["edge_quantizer"]
-        lines.append(
-            f"| {row['network']}, {row['dataset']} | {ours['images']:,d} "
-            f"| {100 * ours['keras_top1']:.2f} % | {100 * ours['tflite_top1']:.2f} % "
-            f"| {100 * ours['agreement']:.2f} % | {100 * theirs['tflite_top1']:.2f} % "
-            f"| {100 * theirs['agreement']:.2f} % | {ours['partitions']} / {theirs['partitions']} |"
-        )
-    return "\n".join(lines)
 
 
 @cli.exits
@@ -124,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.output:
         files.refuse_existing(args.output, args.overwrite)
     rows = [compare(run, args.calibration_samples, args.seed) for run in args.runs]
-    print(format_rows(rows))
+    print(format_rows(rows, "edge_quantizer", "ai-edge-quantizer's"))
     if args.output:
         content = {"machine": describe_machine(), "versions": runs.package_versions()}
         files.write_json(args.output, {**content, "seed": args.seed, "rows": rows})

@@ -24,7 +24,7 @@ _KEPT = (
     "calibration",
     "evaluation",
 )
-_FIGURES = ("images", "keras_top1", "tflite_top1", "agreement", "max_difference")
+FIGURES = ("images", "keras_top1", "tflite_top1", "agreement", "max_difference")
 
 
 def read_run(run: str) -> dict[str, Any]:
@@ -61,27 +61,33 @@ def read_run(run: str) -> dict[str, Any]:
             report = json.load(file)
         row[maker] = {key: report[key] for key in _KEPT if key in report}
         evaluation = report["evaluation"]
-        row[maker]["evaluation"] = {key: evaluation[key] for key in _FIGURES}
+        row[maker]["evaluation"] = {key: evaluation[key] for key in FIGURES}
         row[maker]["partitions"] = report["facts"]["partitions"]["count"]
         row[maker]["size_bytes"] = report["facts"]["size_bytes"]
     return row
 
 
-def format_rows(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table of Markdown."""
+def format_rows(rows: list[dict[str, Any]], other: str, title: str) -> str:
+    """The rows as a table of Markdown.
+
+    Args:
+        rows: with "network", "dataset", "ours" and `other`, of which both have
+            an "evaluation" and "partitions".
+        other: the key of whom ours are compared with.
+        title: what the table calls them.
+    """
     lines = [
-        "| network, data | images | float | int8 | agreement "
-        "| TensorFlow's | agreement | partitions |",
+        f"| network, data | images | float | int8 | agreement | {title} | agreement | partitions |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        ours, stock = row["ours"], row["tensorflow"]
-        own, other = ours["evaluation"], stock["evaluation"]
+        ours, theirs = row["ours"], row[other]
+        own, their = ours["evaluation"], theirs["evaluation"]
         lines.append(
             f"| {row['network']}, {row['dataset']} | {own['images']:,d} "
             f"| {100 * own['keras_top1']:.2f} % | {100 * own['tflite_top1']:.2f} % "
-            f"| {100 * own['agreement']:.2f} % | {100 * other['tflite_top1']:.2f} % "
-            f"| {100 * other['agreement']:.2f} % | {ours['partitions']} / {stock['partitions']} |"
+            f"| {100 * own['agreement']:.2f} % | {100 * their['tflite_top1']:.2f} % "
+            f"| {100 * their['agreement']:.2f} % | {ours['partitions']} / {theirs['partitions']} |"
         )
     return "\n".join(lines)
 
@@ -101,7 +107,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.output:
         files.refuse_existing(args.output, args.overwrite)
     rows = [read_run(run) for run in args.runs]
-    print(format_rows(rows))
+    print(format_rows(rows, "tensorflow", "TensorFlow's"))
     if args.output:
         files.write_json(args.output, {"machine": describe_machine(), "rows": rows})
     return 0

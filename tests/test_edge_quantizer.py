@@ -35,17 +35,3 @@ def test_without_it_the_remedy_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)  # As if it were not there.
     with pytest.raises(cli.UsageError, match="pip install -e"):
         edge_quantizer.edge_quantized("x.tflite", np.zeros((1, 8, 8, 3), np.uint8))
-
-
-def test_table():
-    ours = {"images": 100, "keras_top1": 0.5, "tflite_top1": 0.49, "agreement": 0.95}
-    theirs = {**ours, "tflite_top1": 0.4, "agreement": 0.8}
-    row = {
-        "network": "v1",
-        "dataset": "flowers",
-        "ours": {**ours, "partitions": 1},
-        "edge_quantizer": {**theirs, "partitions": 3},
-    }
-    assert edge_quantizer.format_rows([row]).splitlines()[2:] == [
-        "| v1, flowers | 100 | 50.00 % | 49.00 % | 95.00 % | 40.00 % | 80.00 % | 1 / 3 |"
-    ]

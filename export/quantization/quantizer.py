@@ -2,9 +2,9 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,7 @@ from mobilenet_tf.progress import progress
 
 MIXED, _WHOLE = "per activation", "min-max"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
+_ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
 # While schemes are compared, as many pixels as 16 images of 224 correct biases, and twice
 # that many are compared. Small images need more: after a mean, each is one sample.
@@ -64,7 +65,8 @@ class Quantized:
     Attributes:
         graph: with the kernels and biases to write.
         quantization: its scales, and the nodes that stay in float.
-        divergence_nats: see `Chosen.divergences`, of the final graph.
+        divergence_nats: see `Chosen.divergences`, before the held-out images helped
+            with the final graph, too.
         rounding: how the kernels were rounded: each number to the nearest,
             with biases corrected for that, or with their errors balanced too.
     """
@@ -238,22 +240,26 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
     Returns:
         A `Quantized`.
     """
+    graph, held_out = chosen.graph, chosen.held_out
     quantization = Quantization(chosen.quantization.scales, float_nodes)
-    expected = probabilities(chosen.graph, chosen.held_out)
-    images, means = chosen.fitting, channel_means(chosen.graph, chosen.fitting)
-    makers: dict[Rounding, Callable[[], Graph]] = {
-        "nearest": lambda: chosen.graph,
-        "biases corrected": lambda: correct_biases(chosen.graph, quantization, images, means),
-        "balanced": lambda: balance_kernels(chosen.graph, quantization, images, means),
-    }
-    graphs: dict[Rounding, Graph] = {}
+
+    def rounded(way: Rounding, images: np.ndarray, means: dict[str, np.ndarray]) -> Graph:
+        if way == "nearest":
+            return graph
+        fit = correct_biases if way == "biases corrected" else balance_kernels
+        return fit(graph, quantization, images, means)
+
+    expected, means = probabilities(graph, held_out), channel_means(graph, chosen.fitting)
     divergences: dict[Rounding, float] = {}
-    for name in progress(makers, len(makers), "rounding kernels, ways"):
-        graphs[name] = makers[name]()
-        scores = quantized_probabilities(graphs[name], quantization, chosen.held_out)
-        divergences[name] = mean_divergence(expected, scores)
-    best = min(divergences, key=lambda name: divergences[name])
-    return Quantized(graphs[best], quantization, divergences[best], best)
+    for way in progress(_ROUNDINGS, len(_ROUNDINGS), "rounding kernels, ways"):
+        found = rounded(way, chosen.fitting, means)
+        scores = quantized_probabilities(found, quantization, held_out)
+        divergences[way] = mean_divergence(expected, scores)
+    best = min(divergences, key=lambda way: divergences[way])
+    # Once it is chosen, the images that compared have nothing better to do than to help.
+    images = np.concatenate([chosen.fitting, held_out])
+    final = rounded(best, images, channel_means(graph, images))
+    return Quantized(final, quantization, divergences[best], best)
 
 
 def mean_divergence(expected: np.ndarray, scores: np.ndarray) -> float:
