@@ -124,6 +124,7 @@ def _calibration(converted: Converted) -> dict[str, Any] | None:
         "estimator": chosen.estimator,
         "estimators": chosen.estimators,
         "channels_copied": chosen.copies,
+        "swishes_equalized": chosen.swishes_equalized,
         "channels_equalized": chosen.equalized,
         "held_out_images": len(chosen.held_out),
         "held_out_divergence_nats": chosen.divergences,
@@ -275,6 +276,7 @@ def file_rows(content: dict[str, Any]) -> list[tuple[str, str]]:
             text += f", ranges by {calibration['estimator']}"
             copies = calibration.get("channels_copied")
             text += f", {copies} channels copied into dead ones" if copies else ""
+            text += ", hard-swishes equalized" if calibration.get("swishes_equalized") else ""
             text += ", channels equalized" if calibration["channels_equalized"] else ""
         rows.append(("calibration", text))
         if calibration.get("float_layers"):

@@ -19,11 +19,13 @@ from export.quantization.equalization import equalize
 from export.quantization.fake import fake_quantize, quantized_probabilities
 from export.quantization.ranges import ESTIMATORS, LOGIT_ESTIMATORS, Histogram
 from export.quantization.scales import Bits, Quantization, TensorScale
+from export.quantization.swish_equalization import equalize_swishes
 from mobilenet_tf.progress import progress
 
 MIXED, _WHOLE = "per activation", "min-max"
 Rounding = Literal["nearest", "biases corrected", "balanced"]
 _ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+_DEARER = 0.8  # Of the divergence before: what a form that computes more must be worth.
 _HELD_OUT = 4  # Every fourth calibration image compares what the others suggest.
 # While schemes are compared, as many pixels as 16 images of 224 correct biases, and twice
 # that many are compared. Small images need more: after a mean, each is one sample.
@@ -43,7 +45,8 @@ class Chosen:
             images' probabilities from the float model's, by estimator.
         estimators: how many activations each estimator's range was taken for.
         copies: how many channels have a second copy; see `channel_copies`.
-        equalized: True where the graph's channels were equalized.
+        swishes_equalized: True where channels of hard-swishes were.
+        equalized: True where the graph's other channels were equalized.
         fitting, held_out: the calibration images, uint8 (images, h, w, 3).
     """
 
@@ -53,6 +56,7 @@ class Chosen:
     divergences: dict[str, float]
     estimators: dict[str, int]
     copies: int
+    swishes_equalized: bool
     equalized: bool
     fitting: np.ndarray
     held_out: np.ndarray
@@ -111,19 +115,24 @@ def choose_form_and_scales(graph: Graph, images: np.ndarray, seed: int) -> Chose
         # With the one estimator that no outlier misleads about what clipping costs.
         return form.divergence(form.scheme(_WHOLE), held_out, expected), form
 
-    def better(current: tuple[float, _Form], changed: Graph) -> tuple[float, _Form]:
+    def better(
+        current: tuple[float, _Form], changed: Graph, part: float = 1.0
+    ) -> tuple[float, _Form]:
         if changed is current[1].graph:
             return current
-        return min(current, measured(changed), key=lambda one: one[0])
+        other = measured(changed)
+        return other if other[0] < part * current[0] else current
 
     plain = measured(graph)
     copied, count = copy_channels(graph, fitting, seed)
     with_copies = better(plain, copied)
-    divergence, form = best = better(with_copies, equalize(with_copies[1].graph, fitting))
+    swishes = better(with_copies, equalize_swishes(with_copies[1].graph, fitting), _DEARER)
+    divergence, form = best = better(swishes, equalize(swishes[1].graph, fitting))
     return dataclasses.replace(
         _choose(form, expected, fitting, held_out, 8, seed, {_WHOLE: divergence}),
         copies=0 if with_copies is plain else count,
-        equalized=best is not with_copies,
+        swishes_equalized=swishes is not with_copies,
+        equalized=best is not swishes,
     )
 
 
@@ -224,6 +233,7 @@ def _choose(
         divergences=divergences,
         estimators=counts,
         copies=0,
+        swishes_equalized=False,
         equalized=False,
         fitting=fitting,
         held_out=held_out,
