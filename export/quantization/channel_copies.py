@@ -24,7 +24,7 @@ from export.quantization.scales import TensorScale
 _BATCH = 16
 _WEIGHING_IMAGES = 48
 _DRAWS = 2  # Of labels for each.
-_LEAST_INSIDE = 0.9  # Of a channel's values, on the images: not cut off by its activation.
+_LEAST_INSIDE = 0.6  # Of a channel's values, on the images: not cut off by its activation.
 _LEAST_COVER = 0.9  # Of a depthwise kernel that lies on the map and not on its padding.
 
 
