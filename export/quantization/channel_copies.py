@@ -165,7 +165,7 @@ def _gains(
         cut_off = np.mean(inside[name], axis=0) < _LEAST_INSIDE
         gains[name] = np.where(cut_off, -np.inf, np.sum(found[name], axis=0)), steps[name] / 2
     for stack in stacks:
-        gain, half = gains[stack.first.name]
+        gain, _ = gains[stack.first.name]
         if _cover(stack.depthwise, graph[stack.first.name].shape) < _LEAST_COVER:
             # Padding has no offset that the depthwise bias could take off again.
             gains[stack.first.name] = np.minimum(gain, 0.0), 0.0
