@@ -159,6 +159,7 @@ def test_file_computes_what_the_trained_model_does(results, tflite):
     # That moves a score by as much as a network of random weights makes of one step.
     # A value that lies on a rounding boundary in one picture often does in its neighbours.
     assert np.mean(differences > 1e-5) <= 0.5 and differences.max() < 0.05
+    assert (scores.argmax(axis=1) == results["scores"].argmax(axis=1)).all()
     assert tflite.op_counts()["DELEGATE"] == 1
 
 

@@ -41,17 +41,27 @@ def equalize(graph: Graph, images: np.ndarray) -> Graph:
     def visit(node: Node) -> list[Node]:
         if not node.weighted:
             return [node]
-        kernel, bias = node.numbers()
-        source = readers.get(node.name)
-        if source is not None:
-            kernel = kernel / factors[source][:, np.newaxis]  # (h, w, in, out or multiplier).
-        if node.name in factors:
-            factor = factors[node.name]
-            shape = (kernel.shape[2], kernel.shape[3]) if node.op == "depthwise" else (-1,)
-            kernel, bias = kernel * factor.reshape(shape), bias * factor
-        return [dataclasses.replace(node, kernel=kernel, bias=bias)]
+        source = readers.get(node.name, "")
+        return [rescaled(node, factors.get(node.name), factors.get(source))]
 
     return rewrite(graph, visit)
+
+
+def rescaled(node: Node, outputs: np.ndarray | None, inputs: np.ndarray | None) -> Node:
+    """A convolution that writes larger channels, or reads them.
+
+    Args:
+        node: a "conv" or "depthwise" node.
+        outputs: (channels,), what its output is to be multiplied with; None for 1.
+        inputs: (channels,), what its input has been multiplied with; None for 1.
+    """
+    kernel, bias = node.numbers()
+    if inputs is not None:
+        kernel = kernel / inputs[:, np.newaxis]  # (h, w, in, out or multiplier).
+    if outputs is not None:
+        shape = (kernel.shape[2], kernel.shape[3]) if node.op == "depthwise" else (-1,)
+        kernel, bias = kernel * outputs.reshape(shape), bias * outputs
+    return dataclasses.replace(node, kernel=kernel, bias=bias)
 
 
 def _pairs(graph: Graph) -> dict[str, str]:

@@ -267,8 +267,10 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
         divergences[way] = mean_divergence(expected, scores)
     best = min(divergences, key=lambda way: divergences[way])
     # Once it is chosen, the images that compared have nothing better to do than to help.
-    images = np.concatenate([chosen.fitting, held_out])
-    final = rounded(best, images, channel_means(graph, images))
+    final = graph
+    if best != "nearest":
+        images = np.concatenate([chosen.fitting, held_out])
+        final = rounded(best, images, channel_means(graph, images))
     return Quantized(final, quantization, divergences[best], best)
 
 

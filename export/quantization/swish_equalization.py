@@ -14,6 +14,7 @@ import numpy as np
 
 from export.graph import Graph, Node, rewrite
 from export.quantization.calibration import channel_maxima
+from export.quantization.equalization import rescaled
 
 _LEAST_RATIO = 8.0  # Of the largest channel to the median one; below, an addition is cheaper.
 _MOST = 32.0  # A channel that is hardly ever active is not worth more.
@@ -49,14 +50,7 @@ def equalize_swishes(graph: Graph, images: np.ndarray) -> Graph:
             return [_gate(node, by_gate[node.name])]
         if not node.weighted:
             return [node]
-        kernel, bias = node.numbers()
-        if node.name in by_reader:
-            kernel = kernel / by_reader[node.name][:, np.newaxis]  # (h, w, in, out or multiplier).
-        if node.name in by_first:
-            factor = by_first[node.name]
-            shape = (kernel.shape[2], kernel.shape[3]) if node.op == "depthwise" else (-1,)
-            kernel, bias = kernel * factor.reshape(shape), bias * factor
-        return [dataclasses.replace(node, kernel=kernel, bias=bias)]
+        return [rescaled(node, by_first.get(node.name), by_reader.get(node.name))]
 
     return rewrite(graph, visit)
 
