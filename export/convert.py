@@ -7,13 +7,8 @@ import numpy as np
 from export.form import HardSwish, export_form
 from export.graph import Graph
 from export.keras_graph import from_keras
-from export.quantization.quantizer import (
-    Chosen,
-    Quantized,
-    choose_form_and_scales,
-    choose_scales,
-    quantize_graph,
-)
+from export.quantization.quantizer import Quantized, quantize_graph
+from export.quantization.scale_choice import Chosen, choose_form_and_scales, choose_scales
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES, Recipe
 from export.writer import write_tflite
@@ -94,7 +89,7 @@ def prepare(
         recipe: from `export.recipes`, not a stock one.
         calibration: uint8 (images, height, width, 3) for recipes that need it.
         hard_swish: see `form.export_form`.
-        seed: see `quantizer.choose_scales`.
+        seed: see `scale_choice.choose_scales`.
 
     Returns:
         A `Prepared`.

@@ -3,16 +3,23 @@
 Folding is linear: kernel = trained kernel * kernel_factor, and bias = trained
 bias * bias_factor + a constant, each per output channel. So a network can be
 trained in the export form with the weights, and their sizes, of the original.
+Only what an equalized hard-swish multiplied, per input channel, stays divided
+out of a kernel while it trains: it decides how the kernel rounds.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
-from export.form import export_form
+from export.form import export_form, round_shift
 from export.graph import Graph, Node, rewrite
-from export.quantization.quantizer import round_shift
+from export.quantization.swish_equalization import equalize_swishes
 from mobilenet_tf.weights import WeightsByLayer
+
+SwishFactors = Mapping[str, np.ndarray]  # See `swish_equalization`.
+NO_SWISHES: SwishFactors = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,41 +28,65 @@ class Folding:
 
     Attributes:
         kernel_factor, bias_factor: float64 (channels,).
+        input_factor: float64 (input channels, 1), what the kernel's input is
+            multiplied with; or 1.0.
         bias_layer: the layer that has the bias: its BatchNormalization, or
             itself.
     """
 
     kernel_factor: np.ndarray
     bias_factor: np.ndarray
+    input_factor: np.ndarray | float
     bias_layer: str
 
 
-def integer_form(raw: Graph) -> Graph:
-    """The export form that integers compute: split hard-swish, whole shift."""
-    return round_shift(export_form(raw, "split"))
-
-
-def foldings(raw: Graph) -> dict[str, Folding]:
-    """Finds the factors of all convolutions.
+def integer_form(raw: Graph, swishes: SwishFactors = NO_SWISHES) -> Graph:
+    """The export form that integers compute: split hard-swish, whole shift.
 
     Args:
         raw: a network as `keras_graph.from_keras` reads it.
+        swishes: factors of the hard-swishes to equalize.
+    """
+    return round_shift(equalize_swishes(export_form(raw, "split"), swishes))
+
+
+def foldings(raw: Graph, swishes: SwishFactors = NO_SWISHES) -> dict[str, Folding]:
+    """Finds the factors of all convolutions of the network.
+
+    Args:
+        raw, swishes: see `integer_form`.
 
     Returns:
-        A `Folding` by name of the convolution.
+        A `Folding` by name of the convolution; none for the gates of equalized
+        hard-swishes, which are constants.
     """
     # What folding makes of ones is its factor; of biases, the difference that one makes.
-    base = export_form(_probe(raw, 0.0), "split")
-    raised = export_form(_probe(raw, 1.0), "split")
-    owners = _bias_layers(raw)
+    base = equalize_swishes(export_form(_probe(raw, 0.0), "split"), swishes)
+    raised = equalize_swishes(export_form(_probe(raw, 1.0), "split"), swishes)
+    owners, inputs = _bias_layers(raw), _input_factors(base, swishes)
     return {
         node.name: Folding(
-            kernel_factor=_one_per_channel(node),
+            kernel_factor=_one_per_channel(node, inputs.get(node.name, 1.0)),
             bias_factor=(raised[node.name].numbers()[1] - node.numbers()[1]).astype(np.float64),
+            input_factor=inputs.get(node.name, 1.0),
             bias_layer=owners[node.name],
         )
         for node in base.nodes
-        if node.weighted
+        if node.name in owners
+    }
+
+
+def _input_factors(graph: Graph, swishes: SwishFactors) -> dict[str, np.ndarray]:
+    """By name of the full convolution that reads an equalized hard-swish.
+
+    A depthwise one has a single input for each channel: its factor is per output.
+    """
+    consumers = graph.consumers()
+    readers = {consumers[name][0].name: factors for name, factors in swishes.items()}
+    return {
+        name: factors.astype(np.float64)[:, np.newaxis]
+        for name, factors in readers.items()
+        if graph[name].op == "conv"
     }
 
 
@@ -87,32 +118,41 @@ def _probe(raw: Graph, bias: float) -> Graph:
     return rewrite(raw, visit)
 
 
-def _one_per_channel(node: Node) -> np.ndarray:
-    flat = node.kernel_by_channel
+def _one_per_channel(node: Node, input_factor: np.ndarray | float) -> np.ndarray:
+    flat = node.kernel_by_channel * input_factor
     return flat.reshape(-1, flat.shape[-1])[0].astype(np.float64)
 
 
 def unfold(
-    raw: Graph, kernels: dict[str, np.ndarray], biases: dict[str, np.ndarray]
+    raw: Graph,
+    swishes: SwishFactors,
+    kernels: dict[str, np.ndarray],
+    biases: dict[str, np.ndarray],
 ) -> WeightsByLayer:
     """What the original network's layers must hold to fold into trained numbers.
 
     Args:
-        raw: the network before training, as `keras_graph.from_keras` reads it.
-        kernels: trained, of all convolutions, in the original's sizes.
+        raw, swishes: see `integer_form`; the network before training.
+        kernels: trained, of all convolutions, in the original's sizes but for
+            `Folding.input_factor`.
         biases: trained, of all convolutions of the `integer_form`.
 
     Returns:
         By layer name: a kernel under a convolution's; what to add to the bias
         under its `Folding.bias_layer`, last.
     """
+    factors = foldings(raw, swishes)
+    original = {
+        name: (kernel * factors[name].input_factor).astype(np.float32)
+        for name, kernel in kernels.items()
+    }
 
     def visit(node: Node) -> list[Node]:
-        return [dataclasses.replace(node, kernel=kernels[node.name]) if node.weighted else node]
+        return [dataclasses.replace(node, kernel=original[node.name]) if node.weighted else node]
 
-    folded = integer_form(rewrite(raw, visit))
-    found: WeightsByLayer = {name: [kernel] for name, kernel in kernels.items()}
-    for name, folding in foldings(raw).items():
+    folded = integer_form(rewrite(raw, visit), swishes)
+    found: WeightsByLayer = {name: [kernel] for name, kernel in original.items()}
+    for name, folding in factors.items():
         missing = (biases[name] - folded[name].numbers()[1]) / folding.bias_factor
         found.setdefault(folding.bias_layer, []).append(missing.astype(np.float32))
     return found

@@ -211,3 +211,26 @@ def _raised_convolutions(graph: Graph, keep: bool) -> dict[str, float]:
                 given = [max(given)] * 2
         factors[node.name] = _factor(node, given, raised.get(node.name, 1.0), keep)
     return raised
+
+
+def round_shift(graph: Graph) -> Graph:
+    """Makes the shift of the input a whole number, its rest in the readers' biases.
+
+    Scale 1 then holds the shifted bytes exactly, in the same 8 bits. Only the
+    padding of the first convolution changes, by half a byte value.
+    """
+    rests: dict[str, float] = {}
+
+    def visit(node: Node) -> list[Node]:
+        if node.op == "shift":
+            whole = float(np.floor(node.offset))
+            rests[node.name] = node.offset - whole
+            return [dataclasses.replace(node, offset=whole)]
+        rest = rests.get(node.inputs[0]) if node.inputs else None
+        if rest is None or not node.weighted:
+            return [node]
+        kernel, bias = node.numbers()
+        axes = (0, 1) if node.op == "depthwise" else (0, 1, 2)
+        return [dataclasses.replace(node, bias=bias + rest * kernel.sum(axes).reshape(-1))]
+
+    return rewrite(graph, visit)

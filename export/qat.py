@@ -10,12 +10,13 @@ import tempfile
 import numpy as np
 import tensorflow as tf
 
-from export.folding import foldings, integer_form, unfold
+from export.folding import integer_form, unfold
 from export.graph import Graph
 from export.keras_graph import from_keras
 from export.qat_model import QuantizationAwareModel, quantization_aware
 from export.quantization import trained_file
-from export.quantization.quantizer import choose_scales, quantize_graph
+from export.quantization.quantizer import quantize_graph
+from export.quantization.scale_choice import choose_trainable_form_and_scales
 from export.recipes import RECIPES
 from export.writer import write_tflite
 from mobilenet_tf import files, fine_tuning, runs, training, weights
@@ -87,9 +88,9 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
         aware: trained and frozen.
     """
     graph, quantization = aware.trained()
-    trained_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization)
+    trained_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization, aware.swishes)
     biases = {node.name: node.numbers()[1] for node in graph.nodes if node.weighted}
-    changes = unfold(from_keras(network), aware.trained_kernels(), biases)
+    changes = unfold(from_keras(network), aware.swishes, aware.trained_kernels(), biases)
     path = os.path.join(run, runs.MODEL)
     weights.rewrite_weights(base, path, _layer_weights(network, changes))
 
@@ -97,13 +98,13 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
 def _calibrated_model(job: Job, raw: Graph) -> QuantizationAwareModel:
     indices = balanced_indices(job.train.labels, _CALIBRATION_IMAGES, job.config.seed)
     images = job.train.images.fetch(indices)
-    found = quantize_graph(choose_scales(integer_form(raw), images, 8, job.config.seed))
+    chosen = choose_trainable_form_and_scales(integer_form(raw), images, job.config.seed)
     recipe, classes = job.config.recipe, len(job.class_names)
     batches = pipeline.training_batches(
         job.train, classes, recipe.batch_size, recipe.augmentation, job.config.seed
     )
     seen = [np.asarray(images) for images, _ in batches.take(_RANGE_BATCHES)]
-    return quantization_aware(found.graph, found.quantization, foldings(raw), seen)
+    return quantization_aware(raw, chosen.form.swishes, quantize_graph(chosen), seen)
 
 
 class _Ranges(keras.callbacks.Callback):

@@ -7,8 +7,8 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
 from export.compute import compute, walk
-from export.folding import Folding
-from export.graph import Graph, Node
+from export.folding import SwishFactors, foldings, integer_form
+from export.graph import Graph, Node, rewrite
 from export.qat_layers import (
     CalibratedQuantizer,
     FrozenNode,
@@ -17,6 +17,7 @@ from export.qat_layers import (
     RangeStart,
     set_range,
 )
+from export.quantization.quantizer import Quantized
 from export.quantization.scales import Quantization, TensorScale
 from mobilenet_tf.engine import keras
 
@@ -33,12 +34,14 @@ class QuantizationAwareModel:
         model: float32 (batch, height, width, 3) in 0..255, whole numbers, to
             probabilities; not compiled.
         graph: that it was made from.
+        swishes: factors of its equalized hard-swishes.
         scales: of the nodes whose values are exact.
         rate: see `qat_layers.CalibratedQuantizer`.
     """
 
     model: keras.Model
     graph: Graph
+    swishes: SwishFactors
     scales: dict[str, TensorScale]
     rate: tf.Variable
 
@@ -59,7 +62,7 @@ class QuantizationAwareModel:
         self.model.compile()  # Traces the layers again.
 
     def trained_kernels(self) -> dict[str, np.ndarray]:
-        """Kernels of all convolutions in the sizes and shapes of the network before folding."""
+        """Kernels that trained, as `folding.unfold` takes them."""
         return {
             wrapper.layer.name: _kernel(wrapper).reshape(
                 self.graph[wrapper.layer.name].numbers()[0].shape
@@ -74,7 +77,9 @@ class QuantizationAwareModel:
         scales = dict(self.scales)
         for wrapper in self._wrappers():
             name = wrapper.layer.name
-            scales[name] = _scale(wrapper)
+            frozen = wrapper.layer.frozen
+            # A range that is made of a scale may give back one that differs in its last bit.
+            scales[name] = _scale(wrapper) if frozen is None else frozen.output
             if wrapper._weight_vars:
                 nodes[name] = wrapper.layer.trained_node(_kernel(wrapper))
         for node in self.graph.nodes:
@@ -99,23 +104,25 @@ def _kernel(wrapper) -> np.ndarray:
 
 
 def quantization_aware(
-    graph: Graph,
-    quantization: Quantization,
-    folded: dict[str, Folding],
-    batches: list[np.ndarray],
+    raw: Graph, swishes: SwishFactors, quantized: Quantized, batches: list[np.ndarray]
 ) -> QuantizationAwareModel:
     """Builds a model that computes what the int8 file will.
 
     Args:
-        graph: of `folding.integer_form`.
-        quantization: 8 bits, of all its nodes but the softmax.
-        folded: its `folding.foldings`.
+        raw, swishes: see `folding.integer_form`.
+        quantized: that form, calibrated in 8 bits, to begin with.
         batches: uint8 or float32 images as training will see them, in batches
             of the same size: how far calibration cuts off what they reach.
 
     Returns:
         A `QuantizationAwareModel`: its ranges move by 0 until `rate` is set.
     """
+    folded, form = foldings(raw, swishes), integer_form(raw, swishes)
+    # Calibration also moved the biases of gates, which do not train.
+    graph = rewrite(
+        quantized.graph, lambda node: [node if node.name in folded else form[node.name]]
+    )
+    scales = quantized.quantization.scales
     rate = tf.Variable(0.0, trainable=False, name="range_rate")
     extremes = _batch_extremes(graph, batches)
     image = keras.Input(graph.image_shape, name=graph.nodes[0].name)
@@ -125,15 +132,15 @@ def quantization_aware(
             return image
         layer = NodeLayer(node, folded.get(node.name))
         if node.op not in _UNROUNDED:
-            scale = quantization.scales[node.name]
+            scale = scales[node.name]
             start = RangeStart(scale, _clipped(scale, extremes[node.name]))
             config = NodeConfig(CalibratedQuantizer(start, rate))
             layer = tfmot.quantization.keras.QuantizeWrapperV2(layer, config)
         return layer(inputs[0] if len(inputs) == 1 else inputs)
 
     model = keras.Model(image, walk(graph, step))
-    exact = {n.name: quantization.scales[n.name] for n in graph.nodes if n.op in ("input", "shift")}
-    return QuantizationAwareModel(model, graph, exact, rate)
+    exact = {n.name: scales[n.name] for n in graph.nodes if n.op in ("input", "shift")}
+    return QuantizationAwareModel(model, graph, swishes, exact, rate)
 
 
 def _batch_extremes(graph: Graph, batches: list[np.ndarray]) -> dict[str, tuple[float, float]]:

@@ -12,7 +12,8 @@ from export.evaluation import agreement, confusion_matrix, top_k_accuracy
 from export.inspection.facts import inspect_file
 from export.layer_plot import in_order
 from export.quantization.layer_costs import layer_costs
-from export.quantization.quantizer import Chosen, Quantized
+from export.quantization.quantizer import Quantized
+from export.quantization.scale_choice import Chosen
 from export.recipes import Recipe
 from mobilenet_tf import files, runs
 from mobilenet_tf.data.datasets import DataConfig
@@ -123,9 +124,9 @@ def _calibration(converted: Converted) -> dict[str, Any] | None:
     return content | {
         "estimator": chosen.estimator,
         "estimators": chosen.estimators,
-        "channels_copied": chosen.copies,
-        "swishes_equalized": chosen.swishes_equalized,
-        "channels_equalized": chosen.equalized,
+        "channels_copied": chosen.form.copies,
+        "swishes_equalized": bool(chosen.form.swishes),
+        "channels_equalized": chosen.form.equalized,
         "held_out_images": len(chosen.held_out),
         "held_out_divergence_nats": chosen.divergences,
         "rounding": quantized.rounding,

@@ -19,7 +19,7 @@ from mobilenet_tf.data import datasets
 if TYPE_CHECKING:  # It imports TensorFlow: slow, not for --help.
     from export.form import HardSwish
     from export.quantization.layer_costs import LayerCost
-    from export.quantization.quantizer import Chosen
+    from export.quantization.scale_choice import Chosen
     from export.session import Session
 
 

@@ -7,6 +7,7 @@ from graphs import pointwise
 
 from export.compute import probabilities
 from export.flatbuffer import read_model
+from export.form import round_shift
 from export.graph import Graph, Node
 from export.quantization import (
     activation_scales,
@@ -15,6 +16,7 @@ from export.quantization import (
     mixed,
     quantizer,
     ranges,
+    scale_choice,
 )
 from export.quantization.fake import quantized_probabilities
 from export.quantization.layer_costs import layer_costs
@@ -106,7 +108,7 @@ def test_logits_that_no_softmax_shows_are_clipped():
         Node("softmax", "softmax", ("reshape",), (20,)),
     )
     images = np.random.default_rng(0).integers(0, 256, (8, 1, 1, 3), np.uint8)
-    chosen = quantizer.choose_scales(Graph(nodes), images, 8, seed=0)
+    chosen = scale_choice.choose_scales(Graph(nodes), images, 8, seed=0)
     scores = quantized_probabilities(chosen.graph, chosen.quantization, images)[0]
     assert scores[19] / scores[18] == pytest.approx(np.exp(0.1), abs=0.03)
 
@@ -145,7 +147,7 @@ def test_activations_that_are_not_finite_are_named():
 
 
 def test_rounded_shift_moves_its_rest_into_the_bias():
-    graph = quantizer.round_shift(pointwise(WEIGHTS, np.zeros(4)))
+    graph = round_shift(pointwise(WEIGHTS, np.zeros(4)))
     assert graph["rescaling"].offset == -128.0
     np.testing.assert_allclose(graph["conv"].numbers()[1], 0.5 * WEIGHTS.sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(
@@ -156,8 +158,8 @@ def test_rounded_shift_moves_its_rest_into_the_bias():
 
 
 def test_bias_correction_is_the_mean_error_of_the_rounded_kernel():
-    graph = quantizer.round_shift(pointwise(WEIGHTS, np.zeros(4)))
-    chosen = quantizer.choose_scales(graph, IMAGES, 8, seed=0)
+    graph = round_shift(pointwise(WEIGHTS, np.zeros(4)))
+    chosen = scale_choice.choose_scales(graph, IMAGES, 8, seed=0)
     means = correction.channel_means(graph, IMAGES)
     corrected = correction.correct_biases(graph, chosen.quantization, IMAGES, means)
     kernel, before = graph["conv"].numbers()
@@ -172,7 +174,7 @@ def test_bias_correction_is_the_mean_error_of_the_rounded_kernel():
 @pytest.mark.parametrize("bits", [8, 16])
 def test_file_says_what_the_simulation_says(bits, tmp_path):
     graph = pointwise(WEIGHTS, np.linspace(-1, 1, 4), "relu6")
-    chosen = quantizer.choose_scales(graph, IMAGES, bits, seed=0)
+    chosen = scale_choice.choose_scales(graph, IMAGES, bits, seed=0)
     quantized = quantizer.quantize_graph(chosen)
     recipe = RECIPES["int8" if bits == 8 else "int16x8"]
     path = tmp_path / "x.tflite"
@@ -189,7 +191,7 @@ def test_a_dead_channel_keeps_its_bias(tmp_path, bits):
     kernel, bias = WEIGHTS.copy(), np.float32([0, 0, 0, 3])
     kernel[:, 3] = 1e-12
     graph = pointwise(kernel, bias)
-    quantized = quantizer.quantize_graph(quantizer.choose_scales(graph, IMAGES, bits, seed=0))
+    quantized = quantizer.quantize_graph(scale_choice.choose_scales(graph, IMAGES, bits, seed=0))
     recipe = RECIPES["int8" if bits == 8 else "int16x8"]
     path = tmp_path / "x.tflite"
     path.write_bytes(write_tflite(quantized.graph, recipe, quantized.quantization, "test"))
@@ -205,7 +207,7 @@ def test_bias_units_by_hand():
 
 
 def test_file_has_the_given_scales_names_and_alignment():
-    graph = quantizer.round_shift(pointwise(WEIGHTS, np.zeros(4)))
+    graph = round_shift(pointwise(WEIGHTS, np.zeros(4)))
     scales = {
         "image": TensorScale(1.0, -128),
         "rescaling": TensorScale(1.0, 0),
@@ -230,7 +232,7 @@ def test_file_has_the_given_scales_names_and_alignment():
 
 def test_layers_kept_in_float_are_surrounded_by_conversions(tmp_path):
     graph = pointwise(WEIGHTS, np.zeros(4))
-    chosen = quantizer.choose_scales(graph, IMAGES, 8, seed=0)
+    chosen = scale_choice.choose_scales(graph, IMAGES, 8, seed=0)
     quantized = quantizer.quantize_graph(chosen, frozenset({"conv"}))
     content = write_tflite(quantized.graph, RECIPES["int8"], quantized.quantization, "test")
     subgraph = read_model(content).subgraphs[0]
@@ -245,9 +247,9 @@ def test_layers_kept_in_float_are_surrounded_by_conversions(tmp_path):
 
 def test_costs_name_the_layer_that_was_spoilt():
     graph = pointwise(WEIGHTS, np.zeros(4))
-    scales = dict(quantizer.choose_scales(graph, IMAGES, 8, seed=0).quantization.scales)
+    scales = dict(scale_choice.choose_scales(graph, IMAGES, 8, seed=0).quantization.scales)
     scales["pool"] = scales["flatten"] = TensorScale(5.0, 0)  # Far too coarse.
-    costs = layer_costs(quantizer.round_shift(graph), Quantization(scales), IMAGES)
+    costs = layer_costs(round_shift(graph), Quantization(scales), IMAGES)
     assert costs[0].name == "pool" and costs[0].divergence_nats > 10 * costs[1].divergence_nats
     assert {cost.name for cost in costs} == {"image", "rescaling", "conv", "pool"}
     conv = next(cost for cost in costs if cost.name == "conv")
@@ -256,7 +258,7 @@ def test_costs_name_the_layer_that_was_spoilt():
 
 def test_one_calibration_image_is_too_few():
     with pytest.raises(ValueError, match="2 images or more. Received: 1"):
-        quantizer.choose_scales(pointwise(WEIGHTS, np.zeros(4)), IMAGES[:1], 8, seed=0)
+        scale_choice.choose_scales(pointwise(WEIGHTS, np.zeros(4)), IMAGES[:1], 8, seed=0)
 
 
 @pytest.mark.parametrize("needed", [0, 1, 2, 3, 5, 8, 13, 20])

@@ -10,10 +10,11 @@ from export.folding import integer_form
 from export.graph import Graph, rewrite
 from export.inspection.partitions import count_partitions
 from export.keras_graph import from_keras
-from export.quantization import quantizer
+from export.quantization import quantizer, scale_choice
 from export.quantization.calibration import channel_maxima
+from export.quantization.divergence import mean_divergence
 from export.quantization.fake import quantized_probabilities
-from export.quantization.swish_equalization import equalize_swishes
+from export.quantization.swish_equalization import equalize_swishes, swish_factors
 from export.recipes import RECIPES
 from export.writer import write_tflite
 from mobilenet_tf import specs
@@ -47,7 +48,7 @@ def hostile(randomize, normalize) -> Graph:
 
 
 def test_the_function_stays_and_channels_are_alike(hostile):
-    equalized = equalize_swishes(hostile, IMAGES)
+    equalized = equalize_swishes(hostile, swish_factors(hostile, IMAGES))
     np.testing.assert_allclose(
         probabilities(equalized, IMAGES), probabilities(hostile, IMAGES), atol=1e-5
     )
@@ -64,15 +65,15 @@ def test_the_function_stays_and_channels_are_alike(hostile):
 
 
 def test_int8_gains_and_stays_one_partition(hostile, tmp_path):
-    chosen = quantizer.choose_form_and_scales(hostile, IMAGES, seed=0)
-    assert chosen.swishes_equalized
+    chosen = scale_choice.choose_form_and_scales(hostile, IMAGES, seed=0)
+    assert "conv_hard_swish" in chosen.form.swishes
     quantized = quantizer.quantize_graph(chosen)
-    plain = quantizer.quantize_graph(quantizer.choose_scales(hostile, IMAGES, 8, seed=0))
+    plain = quantizer.quantize_graph(scale_choice.choose_scales(hostile, IMAGES, 8, seed=0))
     expected = probabilities(hostile, IMAGES)
 
     def error(found: quantizer.Quantized) -> float:
         scores = quantized_probabilities(found.graph, found.quantization, IMAGES)
-        return quantizer.mean_divergence(expected, scores)
+        return mean_divergence(expected, scores)
 
     assert error(quantized) < 0.5 * error(plain)
     path = tmp_path / "model.tflite"
@@ -85,4 +86,4 @@ def test_channels_of_one_size_are_left_alone(randomize, normalize):
     options = ModelOptions((32, 32, 3), 0.35, classes=5, last_map=2)
     for spec in (specs.V1, specs.minimalistic(specs.V3_SMALL)):  # No hard-swish in them.
         graph = integer_form(from_keras(normalize(randomize(build_model(spec, options)), IMAGES)))
-        assert equalize_swishes(graph, IMAGES) is graph
+        assert not swish_factors(graph, IMAGES)

@@ -18,19 +18,24 @@ _BATCH = 16  # Images computed at once; intermediate results are several times t
 RoundNode = Callable[[Node, list[tf.Tensor]], Node]  # With its input, batch by batch.
 
 
+def fitting_images(graph: Graph, images: np.ndarray) -> np.ndarray:
+    """The first images: as many as can be looked at without filling the memory."""
+    largest = max(int(np.prod(node.shape)) for node in graph.nodes) * 4
+    return images[: max(1, int(_LARGEST_BYTES / largest))]
+
+
 def channel_means(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     """What the float graph's convolutions give on average, before their activations.
 
     Args:
         graph: in the export form.
-        images: uint8 (images, height, width, 3); fewer are used where the
-            largest activation of all of them would fill the memory.
+        images: uint8 (images, height, width, 3), of `fitting_images`.
 
     Returns:
         float32 (channels,) by node name.
     """
     means: dict[str, np.ndarray] = {}
-    batches = _fitting_batches(graph, images)
+    batches = _batches(images)
 
     def step(node: Node, inputs: list) -> list[tf.Tensor]:
         values = [compute_linear(node, one) for one in _per_batch(inputs, batches)]
@@ -83,7 +88,7 @@ def _adjust(
     means: dict[str, np.ndarray],
     round_node: RoundNode,
 ) -> Graph:
-    batches = _fitting_batches(graph, images)
+    batches = _batches(images)
     finish = rounding(graph, quantization)
     adjusted: dict[str, Node] = {}
 
@@ -106,9 +111,7 @@ def _adjust(
     return rewrite(graph, visit)
 
 
-def _fitting_batches(graph: Graph, images: np.ndarray) -> list[tf.Tensor]:
-    largest = max(int(np.prod(node.shape)) for node in graph.nodes) * 4
-    images = images[: max(1, int(_LARGEST_BYTES / largest))]
+def _batches(images: np.ndarray) -> list[tf.Tensor]:
     starts = range(0, len(images), _BATCH)
     return [tf.constant(images[start : start + _BATCH], tf.float32) for start in starts]
 

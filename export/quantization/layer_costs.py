@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from export.compute import compute
 from export.graph import Graph
+from export.quantization.divergence import mean_divergence
 from export.quantization.fake import fake_kernels, rounding
-from export.quantization.quantizer import mean_divergence
 from export.quantization.scales import Quantization
 from mobilenet_tf.progress import progress
 

@@ -9,6 +9,7 @@ than the others, since BatchNorm behind the next convolution hides their scale.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,30 +21,45 @@ _LEAST_RATIO = 8.0  # Of the largest channel to the median one; below, an additi
 _MOST = 32.0  # A channel that is hardly ever active is not worth more.
 
 
-def equalize_swishes(graph: Graph, images: np.ndarray) -> Graph:
-    """Equalizes the hard-swishes that need it and that a single convolution reads.
+def swish_factors(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
+    """Finds hard-swishes that need it and that a single convolution reads.
 
     Args:
         graph: in the export form, split.
         images: uint8 (images, height, width, 3), which tell how large channels get.
 
     Returns:
-        The same function. The given graph where no hard-swish needs it.
+        float32 (channels,) by name of the product: what brings each of its
+        channels to one size.
     """
     readers = _readers(graph)
     if not readers:
-        return graph
+        return {}
     maxima = channel_maxima(graph, images, set(readers))
-    factors = {
+    return {
         name: _factors(maxima[name], graph[reader])
         for name, reader in readers.items()
         if maxima[name].max() > _LEAST_RATIO * np.median(maxima[name])
     }
-    if not factors:
-        return graph
+
+
+def equalize_swishes(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
+    """Multiplies channels of hard-swishes.
+
+    Args:
+        graph: in the export form, split.
+        factors: as of `swish_factors`, of hard-swishes that it may name.
+
+    Returns:
+        The same function.
+
+    Raises:
+        KeyError: other names.
+    """
+    readers = _readers(graph)
+    by_reader = {readers[name]: factor for name, factor in factors.items()}
     by_first = {graph[name].inputs[0]: factor for name, factor in factors.items()}
     by_gate = {graph[name].inputs[1]: factor for name, factor in factors.items()}
-    by_reader = {readers[name]: factor for name, factor in factors.items()}
 
     def visit(node: Node) -> list[Node]:
         if node.name in by_gate:

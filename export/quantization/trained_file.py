@@ -5,21 +5,25 @@ import os
 
 import numpy as np
 
-from export.folding import integer_form
+from export.folding import NO_SWISHES, SwishFactors, integer_form
 from export.graph import Graph, Node, rewrite
 from export.quantization.scales import Quantization, TensorScale
 from mobilenet_tf import files, runs
 
+_SWISH = "swish/"
 _TOLERANCE = 1e-3  # Relative, between a run's two files: rounding, but no other training.
 
 
-def save(path: str, graph: Graph, quantization: Quantization) -> None:
-    """Writes kernels, biases and scales as .npz.
+def save(
+    path: str, graph: Graph, quantization: Quantization, swishes: SwishFactors = NO_SWISHES
+) -> None:
+    """Writes kernels, biases, scales and factors as .npz.
 
     Args:
         path: of the file; replaced if it exists.
         graph: of `folding.integer_form`, trained.
         quantization: 8 bits, as trained.
+        swishes: factors of the graph's equalized hard-swishes.
     """
     arrays: dict[str, np.ndarray] = {}
     for node in graph.nodes:
@@ -27,6 +31,8 @@ def save(path: str, graph: Graph, quantization: Quantization) -> None:
             arrays[f"kernel/{node.name}"], arrays[f"bias/{node.name}"] = node.numbers()
     for name, scale in quantization.scales.items():
         arrays[f"scale/{name}"] = np.array([scale.scale, scale.zero_point])
+    for name, factors in swishes.items():
+        arrays[f"{_SWISH}{name}"] = factors
     with files.replacing(path) as temporary:
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
@@ -51,7 +57,12 @@ def load_beside(model_path: str, raw: Graph) -> tuple[Graph, Quantization] | Non
     try:
         with np.load(path) as content:
             arrays = {key: content[key] for key in content.files}
-        graph = rewrite(integer_form(raw), lambda node: [_with_numbers(node, arrays)])
+        swishes = {
+            key.removeprefix(_SWISH): factors
+            for key, factors in arrays.items()
+            if key.startswith(_SWISH)
+        }
+        graph = rewrite(integer_form(raw, swishes), lambda node: [_with_numbers(node, arrays)])
         scales = {
             node.name: TensorScale(float(scale), int(zero_point))
             for node in graph.nodes
