@@ -105,7 +105,7 @@ def compare(
 def _describe(prepared: Prepared) -> dict[str, Any]:
     chosen = prepared.chosen
     assert chosen is not None
-    chosen_form = {"copies": chosen.copies, "equalized": chosen.equalized}
+    chosen_form = {"copies": chosen.form.copies, "equalized": chosen.form.equalized}
     return (
         {"estimator": chosen.estimator}
         | chosen_form
