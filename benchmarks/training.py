@@ -6,8 +6,10 @@ Both train the same network on the same random images with as many
 multiply-accumulates: train.py at 32x32 with its first strides dropped,
 keras.applications, which cannot drop them, on the images enlarged to where
 its count is the same; once as Keras compiles by default and once without XLA.
-train.py augments and averages weights, the others do not. Also measured: the
-input pipeline alone, and other batch sizes, of which the best is compared, too.
+train.py augments and averages weights, the others do not. Only steps are timed:
+what fit does before the first and after the last is left out, on either side.
+Also measured: the input pipeline alone, and other batch sizes, of which the best
+is compared, too.
 """
 
 import argparse
@@ -53,13 +55,13 @@ class Loop:
         name: what it is called in the table.
         macs: multiply-accumulates of an image, forward.
         batch_size: images of a step.
-        train: takes that many further steps.
+        train: takes that many further steps and returns the seconds that they took.
     """
 
     name: str
     macs: int
     batch_size: int
-    train: Callable[[int], None]
+    train: Callable[[int], float]
 
 
 def random_split(seed: int = 0) -> Split:
@@ -132,10 +134,33 @@ def plain_loop(job: Job, jit_compile: bool | str) -> Loop:
 def _loop(
     name: str, macs: int, batch_size: int, model: keras.Model, batches: tf.data.Dataset
 ) -> Loop:
-    def train(steps: int) -> None:
-        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
+    def train(steps: int) -> float:
+        clock = _StepClock()
+        model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False, callbacks=[clock])
+        return clock.seconds
 
     return Loop(name, macs, batch_size, train)
+
+
+class _StepClock(keras.callbacks.Callback):
+    """Seconds from the first step's beginning to the last one's end.
+
+    With tf.data's tuner, fit may go on for seconds after its last step; see
+    `pipeline.training_batches`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds, self._start = 0.0, 0.0
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Remembers the first step's beginning."""
+        if batch == 0:
+            self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Its logs are values, so the step is done."""
+        self.seconds = time.perf_counter() - self._start
 
 
 def in_turn(loops: list[Loop], seconds: float, rounds: int) -> Iterator[tuple[str, float]]:
@@ -152,16 +177,12 @@ def in_turn(loops: list[Loop], seconds: float, rounds: int) -> Iterator[tuple[st
     steps = {}
     for loop in loops:
         loop.train(_WARM_UP_STEPS)  # Traces and compiles.
-        start = time.perf_counter()
-        loop.train(_WARM_UP_STEPS)
-        step_s = (time.perf_counter() - start) / _WARM_UP_STEPS
+        step_s = loop.train(_WARM_UP_STEPS) / _WARM_UP_STEPS
         steps[loop.name] = max(1, round(seconds / step_s))
     for _ in range(rounds):
         for loop in loops:
-            start = time.perf_counter()
-            loop.train(steps[loop.name])
             images = steps[loop.name] * loop.batch_size
-            yield loop.name, images / (time.perf_counter() - start)
+            yield loop.name, images / loop.train(steps[loop.name])
 
 
 def pipeline_images_per_s(job: Job, seconds: float) -> float:
@@ -227,8 +248,15 @@ def measure(split: Split, size: str, options: argparse.Namespace) -> dict[str, A
         loops = [our_loop(job_at(asked)), plain_loop(job_at(asked), jit_compile=False)]
         for loop in loops:
             loop.train(_WARM_UP_STEPS)
-        row["op_shares"] = {loop.name: op_shares(lambda: loop.train(3)) for loop in loops}
+        row["op_shares"] = {loop.name: _shares(loop) for loop in loops}
     return row
+
+
+def _shares(loop: Loop) -> dict[str, float]:
+    def work() -> None:
+        loop.train(3)
+
+    return op_shares(work)
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -43,9 +43,10 @@ class FrozenNode:
 class NodeLayer(keras.layers.Layer):
     """Computes one node, with a kernel and a bias that can be trained.
 
-    They have the sizes of the network before folding, where learning rates
-    mean what they meant in the first training: a split hard-swish alone makes
-    kernels 36 times smaller.
+    The bias has the size it had before folding. The kernel has that of He's
+    initialization (arXiv:1502.01852, section 2.2), so that a learning rate means
+    the same for all: a split hard-swish makes kernels 36 times smaller, and
+    weight decay, which BatchNorm hides, a hundred times.
 
     Args:
         node: of a graph in the export form.
@@ -68,7 +69,8 @@ class NodeLayer(keras.layers.Layer):
             flat = self._node.kernel_by_channel / np.where(factor == 0.0, 1.0, factor)
             # tfmot takes four axes, of which the last has the channels.
             kernel = flat.reshape(*flat.shape[:2], -1, flat.shape[-1])
-            self.kernel = self._add("kernel", kernel)
+            self._size = _beside_he(kernel)
+            self.kernel = self._add("kernel", kernel / self._size)
             self.moved_bias = self._add("moved_bias", np.zeros_like(factor))
         super().build(input_shape)
 
@@ -98,12 +100,16 @@ class NodeLayer(keras.layers.Layer):
         return (None, *self._node.shape)
 
     def _folded_kernel(self, kernel: Any, folding: Folding) -> tf.Tensor:
-        folded = kernel * folding.kernel_factor.astype(np.float32)
+        folded = kernel * (self._size * folding.kernel_factor).astype(np.float32)
         return tf.reshape(folded, self._node.numbers()[0].shape)
 
     def _folded_bias(self, folding: Folding) -> tf.Tensor:
         moved = self.moved_bias * folding.bias_factor.astype(np.float32)
         return self._node.numbers()[1].astype(np.float32) + moved
+
+    def kernel_before_folding(self, kernel: np.ndarray) -> np.ndarray:
+        """What `folding.unfold` takes, of the variable's value."""
+        return (kernel * np.float32(self._size)).reshape(self._node.numbers()[0].shape)
 
     def trained_node(self, kernel: np.ndarray) -> Node:
         """The node as trained.
@@ -118,6 +124,12 @@ class NodeLayer(keras.layers.Layer):
             kernel=self._folded_kernel(kernel, self._folding).numpy(),
             bias=self._folded_bias(self._folding).numpy(),
         )
+
+
+def _beside_he(kernel: np.ndarray) -> float:
+    """How large a kernel is beside one of He's initialization."""
+    size = np.sqrt(np.mean(np.square(kernel)) * kernel[..., 0].size / 2)
+    return float(size) if size > 0.0 else 1.0
 
 
 class CurrentRangeQuantizer(LastValueQuantizer):

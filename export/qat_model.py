@@ -64,9 +64,7 @@ class QuantizationAwareModel:
     def trained_kernels(self) -> dict[str, np.ndarray]:
         """Kernels that trained, as `folding.unfold` takes them."""
         return {
-            wrapper.layer.name: _kernel(wrapper).reshape(
-                self.graph[wrapper.layer.name].numbers()[0].shape
-            )
+            wrapper.layer.name: wrapper.layer.kernel_before_folding(_kernel(wrapper))
             for wrapper in self._wrappers()
             if wrapper._weight_vars
         }

@@ -198,7 +198,7 @@ def _own_rows(batches: tf.data.Dataset, context: tf.distribute.InputContext) -> 
             for values in (images, labels)
         )
 
-    return batches.map(cut).unbatch().prefetch(tf.data.AUTOTUNE)
+    return batches.map(cut).unbatch().prefetch(pipeline.BATCHES_AHEAD)
 
 
 @dataclasses.dataclass(frozen=True)

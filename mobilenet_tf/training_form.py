@@ -3,8 +3,9 @@
 Keras 3 computes a BatchNormalization in training from some ten operations, each
 a pass over the whole feature map, and remembers their results for the gradient;
 so it does for hard-swish. TensorFlow has one kernel for the former, and the
-latter needs two values remembered. `benchmarks.training` measures what that
-gives.
+latter needs two values remembered. A convolution with a 1x1 kernel is a product
+of matrices, whose gradients are two more; TensorFlow's convolutions take longer
+for each on a CPU. `benchmarks.training` measures what that gives.
 """
 
 import tensorflow as tf
@@ -35,9 +36,24 @@ def training_form(model: keras.Model) -> keras.Model:
 def _fast_layer(layer: layers.Layer) -> layers.Layer:
     if isinstance(layer, layers.BatchNormalization):
         return FusedBatchNormalization.from_config(layer.get_config())
+    if type(layer) is layers.Conv2D and layer.kernel_size == layer.strides == (1, 1):
+        return PointwiseConv2D.from_config(layer.get_config())
     if isinstance(layer, layers.Activation) and layer.activation is hard_swish:
         return layers.Activation(_lean_hard_swish, name=layer.name)
     return layer.__class__.from_config(layer.get_config())
+
+
+class PointwiseConv2D(layers.Conv2D):
+    """A 1x1 convolution with stride 1, computed as a product of matrices."""
+
+    def call(self, inputs):
+        """See `keras.layers.Conv2D`; inputs (batch, h, w, channels)."""
+        kernel = tf.convert_to_tensor(self.kernel)
+        rows = tf.reshape(inputs, (-1, kernel.shape[2]))
+        outputs = tf.matmul(rows, tf.reshape(kernel, kernel.shape[2:]))
+        if self.use_bias:
+            outputs = outputs + tf.convert_to_tensor(self.bias)
+        return self.activation(tf.reshape(outputs, (-1, *inputs.shape[1:3], kernel.shape[3])))
 
 
 class FusedBatchNormalization(layers.BatchNormalization):

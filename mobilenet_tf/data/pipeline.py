@@ -1,10 +1,15 @@
 """tf.data pipelines: shuffled, augmented training batches; plain evaluation ones."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from mobilenet_tf.data.augmentation import make_augment
 from mobilenet_tf.data.store import Split
+
+_PARALLEL = min(8, os.cpu_count() or 1)  # Batches made at the same time.
+BATCHES_AHEAD = 4  # Batches made before they are asked for.
 
 
 def steps_per_epoch(split: Split, batch_size: int) -> int:
@@ -57,9 +62,9 @@ def training_batches(
     batches = epochs.flat_map(epoch_batches).skip(first_step % steps)
     batches = batches.map(
         lambda step, indices: (step, *_fetch(split, indices, batch_size)),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        num_parallel_calls=_PARALLEL,
     )
-    return batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return _ahead(batches.map(finish, num_parallel_calls=_PARALLEL))
 
 
 def evaluation_batches(split: Split, classes: int, batch_size: int) -> tf.data.Dataset:
@@ -74,10 +79,23 @@ def evaluation_batches(split: Split, classes: int, batch_size: int) -> tf.data.D
         Batches as of `training_batches`.
     """
     indices = tf.data.Dataset.range(len(split)).batch(batch_size)
-    batches = indices.map(lambda i: _fetch(split, i, None), num_parallel_calls=tf.data.AUTOTUNE)
-    return batches.map(
-        lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, classes))
-    ).prefetch(tf.data.AUTOTUNE)
+    batches = indices.map(lambda i: _fetch(split, i, None), num_parallel_calls=_PARALLEL)
+    return _ahead(
+        batches.map(
+            lambda images, labels: (tf.cast(images, tf.float32), tf.one_hot(labels, classes))
+        )
+    )
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Prefetches, with nothing left to tf.data's tuner.
+
+    Giving up an iterator, at the end of an epoch's validation, may wait for the tuner's
+    thread, which sleeps up to a minute at a time (TensorFlow 2.21).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(BATCHES_AHEAD).with_options(options)
 
 
 def _fetch(split: Split, indices: tf.Tensor, batch_size: int | None) -> tuple[tf.Tensor, tf.Tensor]:
