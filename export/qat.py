@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 
 from export.folding import integer_form, unfold
-from export.graph import Graph
 from export.keras_graph import from_keras
 from export.qat_model import QuantizationAwareModel, quantization_aware
 from export.quantization import trained_file
@@ -66,7 +65,7 @@ def train(config: runs.TrainConfig) -> QuantizationAwareResult:
         WorkError: the training failed or was interrupted.
     """
     opened = fine_tuning.open_run(config)
-    aware = _calibrated_model(opened.job, from_keras(opened.network))
+    aware = _calibrated_model(opened.job, opened.network)
     job = training.start_run(opened.job, runs.create_run(opened.job.config))
     steps = config.recipe.epochs * job.resolved.steps_per_epoch
     fine_tuning.fit(job, aware.model, [_Ranges(aware.rate, steps)])
@@ -95,16 +94,17 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
     weights.rewrite_weights(base, path, _layer_weights(network, changes))
 
 
-def _calibrated_model(job: Job, raw: Graph) -> QuantizationAwareModel:
+def _calibrated_model(job: Job, network: keras.Model) -> QuantizationAwareModel:
     indices = balanced_indices(job.train.labels, _CALIBRATION_IMAGES, job.config.seed)
     images = job.train.images.fetch(indices)
-    chosen = choose_trainable_form_and_scales(integer_form(raw), images, job.config.seed)
+    form = integer_form(from_keras(network))
+    chosen = choose_trainable_form_and_scales(form, images, job.config.seed)
     recipe, classes = job.config.recipe, len(job.class_names)
     batches = pipeline.training_batches(
         job.train, classes, recipe.batch_size, recipe.augmentation, job.config.seed
     )
     seen = [np.asarray(images) for images, _ in batches.take(_RANGE_BATCHES)]
-    return quantization_aware(raw, chosen.form.swishes, quantize_graph(chosen), seen)
+    return quantization_aware(network, chosen.form.swishes, quantize_graph(chosen), seen)
 
 
 class _Ranges(keras.callbacks.Callback):

@@ -9,6 +9,7 @@ import tensorflow_model_optimization as tfmot
 from export.compute import compute, walk
 from export.folding import SwishFactors, foldings, integer_form
 from export.graph import Graph, Node, rewrite
+from export.keras_graph import from_keras
 from export.qat_layers import (
     CalibratedQuantizer,
     FrozenNode,
@@ -102,19 +103,21 @@ def _kernel(wrapper) -> np.ndarray:
 
 
 def quantization_aware(
-    raw: Graph, swishes: SwishFactors, quantized: Quantized, batches: list[np.ndarray]
+    network: keras.Model, swishes: SwishFactors, quantized: Quantized, batches: list[np.ndarray]
 ) -> QuantizationAwareModel:
     """Builds a model that computes what the int8 file will.
 
     Args:
-        raw, swishes: see `folding.integer_form`.
-        quantized: that form, calibrated in 8 bits, to begin with.
+        network: the float one, which it learns to agree with.
+        swishes: see `folding.integer_form`.
+        quantized: that form of the network, calibrated in 8 bits, to begin with.
         batches: uint8 or float32 images as training will see them, in batches
             of the same size: how far calibration cuts off what they reach.
 
     Returns:
         A `QuantizationAwareModel`: its ranges move by 0 until `rate` is set.
     """
+    raw = from_keras(network)
     folded, form = foldings(raw, swishes), integer_form(raw, swishes)
     # Calibration also moved the biases of gates, which do not train.
     graph = rewrite(
@@ -136,9 +139,43 @@ def quantization_aware(
             layer = tfmot.quantization.keras.QuantizeWrapperV2(layer, config)
         return layer(inputs[0] if len(inputs) == 1 else inputs)
 
-    model = keras.Model(image, walk(graph, step))
+    model = _Taught(image, walk(graph, step), network)
     exact = {n.name: scales[n.name] for n in graph.nodes if n.op in ("input", "shift")}
     return QuantizationAwareModel(model, graph, swishes, exact, rate)
+
+
+class _Taught(keras.Model):
+    """A model that learns to say what a float network says of the same images.
+
+    Labels only serve the figures of the history: they would go on training the
+    float network, at a rate that it has been annealed from.
+
+    Args:
+        image, output: see `keras.Model`.
+        network: float32 images to probabilities.
+    """
+
+    def __init__(self, image: tf.Tensor, output: tf.Tensor, network: keras.Model) -> None:
+        super().__init__(image, output)
+        self._teacher = _Teacher(network)
+
+    def train_step(self, data: tuple) -> dict[str, tf.Tensor]:
+        """See `keras.Model.train_step`."""
+        images, labels = data
+        with tf.GradientTape() as tape:
+            found = self(images, training=True)
+            expected = self._teacher.network(images, training=False)
+            loss = tf.reduce_mean(keras.losses.kl_divergence(expected, found))
+        self.optimizer.minimize(loss, self.trainable_variables, tape)
+        self.compiled_loss(labels, found)
+        return self.compute_metrics(images, labels, found, None)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Teacher:
+    """In a dataclass Keras does not find it: none of its weights trains or counts."""
+
+    network: keras.Model
 
 
 def _batch_extremes(graph: Graph, batches: list[np.ndarray]) -> dict[str, tuple[float, float]]:

@@ -80,7 +80,7 @@ for network, spec in networks.items():
     raw = from_keras(model)
     chosen = choose_trainable_form_and_scales(integer_form(raw), pictures, 0)
     found = quantize_graph(chosen)
-    aware = quantization_aware(raw, chosen.form.swishes, found, [images])
+    aware = quantization_aware(model, chosen.form.swishes, found, [images])
     aware.rate.assign(0.2)
     adam = keras.optimizers.Adam(1e-4)
     # Tracing a graph for three steps would take longer than the steps.
