@@ -8,13 +8,11 @@ import os
 import tempfile
 
 import numpy as np
-import tensorflow as tf
 
 from export.folding import integer_form, unfold
 from export.keras_graph import from_keras
 from export.qat_model import QuantizationAwareModel, quantization_aware
 from export.quantization import trained_file
-from export.quantization.quantizer import quantize_graph
 from export.quantization.scale_choice import choose_trainable_form_and_scales
 from export.recipes import RECIPES
 from export.writer import write_tflite
@@ -27,8 +25,6 @@ from mobilenet_tf.progress import progress, say
 from mobilenet_tf.runtime import TFLiteModel
 
 _CALIBRATION_IMAGES = 256
-_RANGE_BATCHES = 4  # That tell how far calibration cuts off a batch's extremes.
-_MOVING_PART = 2 / 3  # Of the steps; then ranges stand still and weights get used to them.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +63,7 @@ def train(config: runs.TrainConfig) -> QuantizationAwareResult:
     opened = fine_tuning.open_run(config)
     aware = _calibrated_model(opened.job, opened.network)
     job = training.start_run(opened.job, runs.create_run(opened.job.config))
-    steps = config.recipe.epochs * job.resolved.steps_per_epoch
-    fine_tuning.fit(job, aware.model, [_Ranges(aware.rate, steps)])
+    fine_tuning.fit(job, aware.model, [])
     aware.freeze()
     save(job.run, opened.base, opened.network, aware)
     result = _verify(job, aware)
@@ -99,26 +94,7 @@ def _calibrated_model(job: Job, network: keras.Model) -> QuantizationAwareModel:
     images = job.train.images.fetch(indices)
     form = integer_form(from_keras(network))
     chosen = choose_trainable_form_and_scales(form, images, job.config.seed)
-    recipe, classes = job.config.recipe, len(job.class_names)
-    batches = pipeline.training_batches(
-        job.train, classes, recipe.batch_size, recipe.augmentation, job.config.seed
-    )
-    seen = [np.asarray(images) for images, _ in batches.take(_RANGE_BATCHES)]
-    return quantization_aware(network, chosen.form.swishes, quantize_graph(chosen), seen)
-
-
-class _Ranges(keras.callbacks.Callback):
-    """Moves ranges over a twentieth of the run at a time, then keeps them."""
-
-    def __init__(self, rate: tf.Variable, steps: int) -> None:
-        super().__init__()
-        self._rate, self._steps, self._step = rate, steps, 0
-
-    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Sets the rate of the step."""
-        moving = self._step < _MOVING_PART * self._steps
-        self._rate.assign(1.0 / min(100.0, max(5.0, self._steps / 20)) if moving else 0.0)
-        self._step += 1
+    return quantization_aware(network, chosen)
 
 
 def _layer_weights(network: keras.Model, changes: weights.WeightsByLayer) -> weights.WeightsByLayer:

@@ -148,60 +148,34 @@ class CurrentRangeQuantizer(LastValueQuantizer):
         return super().__call__(inputs, True, weights, **kwargs)
 
 
-@dataclasses.dataclass(frozen=True)
-class RangeStart:
-    """Where an activation's range begins.
-
-    Attributes:
-        scale: from calibration.
-        clipped: parts of the least and greatest value of a batch that the
-            scale's range covers; below 1 where calibration cuts outliers off.
-    """
-
-    scale: TensorScale
-    clipped: tuple[float, float]
-
-
 class CalibratedQuantizer(MovingAverageQuantizer):
-    """Rounds an activation to a range that begins calibrated and follows the training.
+    """Rounds an activation to the range that calibration chose, which stays.
 
-    `MovingAverageQuantizer` begins at -6..6, moves by a thousandth per step,
-    which a short run never gets over, and never cuts outliers off.
+    `MovingAverageQuantizer` follows each batch's extremes. Those of strongly
+    decayed networks have heavy tails: the mean of extremes is far above what
+    most batches reach, and a range that follows it wastes its steps.
 
     Args:
-        start: of the range.
-        rate: part of the way to a batch's range that a training step moves,
-            shared by all quantizers; 0 keeps the ranges as they are.
+        scale: of the range.
     """
 
-    def __init__(self, start: RangeStart, rate: tf.Variable) -> None:
+    def __init__(self, scale: TensorScale) -> None:
         super().__init__(num_bits=8, per_axis=False, symmetric=False, narrow_range=False)
-        self._start, self._rate = start, rate
+        self._scale = scale
 
     def build(self, tensor_shape: Any, name: str, layer: Any) -> dict[str, tf.Variable]:
         """See `tfmot.quantization.keras.quantizers.Quantizer`."""
         weights = super().build(tensor_shape, name, layer)
-        set_range(weights, self._start.scale)
+        low, high = self._scale.real_range
+        weights["min_var"].assign(low)
+        weights["max_var"].assign(high)
         return weights
 
     @tf.autograph.experimental.do_not_convert
     def __call__(self, inputs: Any, training: bool, weights: Any, **kwargs: Any) -> tf.Tensor:
         """See `tfmot.quantization.keras.quantizers.Quantizer`."""
         low, high = weights["min_var"], weights["max_var"]
-        if training:
-            low_part, high_part = self._start.clipped
-            least = tf.minimum(tf.reduce_min(inputs), 0.0) * low_part
-            greatest = tf.maximum(tf.reduce_max(inputs), 0.0) * high_part
-            low = low.assign_add(self._rate * (least - low))
-            high = high.assign_add(self._rate * (greatest - high))
         return tf.quantization.fake_quant_with_min_max_vars(inputs, low, high)
-
-
-def set_range(weights: dict[str, tf.Variable], scale: TensorScale) -> None:
-    """Makes a quantizer's range that of a scale, exactly."""
-    low, high = scale.real_range
-    weights["min_var"].assign(low)
-    weights["max_var"].assign(high)
 
 
 class NodeConfig(QuantizeConfig):

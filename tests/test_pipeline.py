@@ -150,6 +150,13 @@ def test_evaluation_covers_all_in_order(numbered):
     np.testing.assert_array_equal(labels, np.eye(CLASSES)[np.arange(COUNT) % CLASSES])
 
 
+def test_nothing_is_left_to_the_tuner_whose_thread_outlives_an_epoch(numbered):
+    """Where it runs, giving up an iterator can take as long as it sleeps: see `_ahead`."""
+    training = training_batches(numbered, CLASSES, BATCH, "light", 0)
+    for batches in (training, evaluation_batches(numbered, CLASSES, BATCH)):
+        assert batches.options().autotune.enabled is False
+
+
 def test_images_read_from_files_make_the_same_batches(noisy, tmp_path):
     from image_files import save
 

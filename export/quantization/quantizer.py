@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from export.compute import probabilities
-from export.graph import Graph
+from export.graph import Graph, Node, rewrite
 from export.quantization.correction import (
     balance_kernels,
     channel_means,
@@ -76,3 +76,22 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
     if len(images) > len(fitting):
         final = rounded(best, images, channel_means(graph, images))
     return Quantized(final, quantization, float(least), best)
+
+
+def trainable_graph(chosen: Chosen) -> Graph:
+    """Where training with rounding begins: kernels as they are, biases corrected.
+
+    Rounded kernels lie on their grid, which moves with each channel's largest
+    number: training would scale whole channels by that number's steps.
+
+    Args:
+        chosen: of `choose_trainable_form_and_scales`.
+    """
+    graph, images = chosen.graph, fitting_images(chosen.graph, chosen.fitting)
+    means = channel_means(graph, images)
+    corrected = correct_biases(graph, chosen.quantization, images, means)
+
+    def visit(node: Node) -> list[Node]:
+        return [dataclasses.replace(node, bias=corrected[node.name].bias)]
+
+    return rewrite(graph, visit)
