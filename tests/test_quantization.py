@@ -163,12 +163,26 @@ def test_bias_correction_is_the_mean_error_of_the_rounded_kernel():
     means = correction.channel_means(graph, IMAGES)
     corrected = correction.correct_biases(graph, chosen.quantization, IMAGES, means)
     kernel, before = graph["conv"].numbers()
-    # The shifted bytes are exact, so all of the error is the kernel's.
-    rounded = quantize_kernel(kernel, kernel_scales(kernel)) * kernel_scales(kernel)
-    shifted = IMAGES.reshape(-1, 3).astype(np.float32) - 128.0
-    error = (shifted @ (kernel - rounded)[0, 0]).mean(axis=0)
+    error = _mean_error(kernel, IMAGES)
     assert np.abs(error).max() > 5e-4
     np.testing.assert_allclose(corrected["conv"].numbers()[1] - before, error, atol=1e-5)
+
+
+def _mean_error(kernel: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Of rounding it; the shifted bytes are exact, so all of the error is the kernel's."""
+    rounded = quantize_kernel(kernel, kernel_scales(kernel)) * kernel_scales(kernel)
+    shifted = images.reshape(-1, 3).astype(np.float32) - 128.0
+    return (shifted @ (kernel - rounded)[0, 0]).mean(axis=0)
+
+
+def test_training_begins_with_kernels_as_they_are_and_corrected_biases():
+    graph = round_shift(pointwise(WEIGHTS, np.zeros(4)))
+    chosen = scale_choice.choose_scales(graph, IMAGES, 8, seed=0)
+    kernel, before = graph["conv"].numbers()
+    start_kernel, start_bias = quantizer.trainable_graph(chosen)["conv"].numbers()
+    np.testing.assert_array_equal(start_kernel, kernel)
+    error = _mean_error(kernel, chosen.fitting)
+    np.testing.assert_allclose(start_bias - before, error, atol=1e-5)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
