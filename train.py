@@ -58,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     run.add_argument(
         "--cluster",
-        type=cli.positive_int,
+        type=cli.several,
         metavar="N",
         help="fine-tune the run of --weights with N different weights per layer",
     )
@@ -85,8 +85,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="go on with the run in --output-dir where there is one, else start it",
     )
     args = parser.parse_args(argv)
-    defaults = vars(parser.parse_args([]))
-    given = [key for key, value in vars(args).items() if value != defaults[key]]
+    given = _given(parser, argv)
     ways = [way for way in _FINE_TUNING if way in given]
     if args.resume is not None:
         _refuse(parser, given, ["resume", "strategy"], "--resume takes its settings from the run")
@@ -104,6 +103,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     elif args.go_on and not args.output_dir:
         parser.error("--go-on needs --output-dir: the run to go on with or to start")
     return args
+
+
+def _given(parser: argparse.ArgumentParser, argv: list[str] | None) -> list[str]:
+    """Options on the command line, also those with their default's value."""
+    absent = object()
+    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args(argv)), absent))
+    return [key for key, value in vars(parser.parse_args(argv)).items() if value is not absent]
 
 
 def _options(keys: Iterable[str]) -> str:
@@ -252,15 +258,17 @@ def _choice(args: argparse.Namespace) -> cluster.Choice:
 def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
     from mobilenet_tf import runs, strategies, training
 
-    if args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.MODEL)):
+    begun = args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.CONFIG))
+    if begun:
+        _check_same(args)
+    if begun and os.path.isfile(os.path.join(args.output_dir, runs.MODEL)):
         print(f"run: {args.output_dir}, which has ended already")
         return 0
     devices = strategies.open_devices(choice)
     if args.resume is not None:
         run = args.resume or runs.newest_run("runs", runs.CONFIG)
         result = training.resume(run, devices)
-    elif args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.CONFIG)):
-        _check_same(args)
+    elif begun:
         result = training.resume(args.output_dir, devices)
     else:
         result = training.train(_config(args), devices)

@@ -12,18 +12,19 @@ import dataclasses
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mobilenet_tf import files
+from mobilenet_tf.curves import FIELDS, History
 from mobilenet_tf.engine import keras, to_numpy
 from mobilenet_tf.progress import say
 
 FOLDER = "checkpoints"
 _KEPT = 2
+_HISTORY, _NAMES = "history", "names"  # Beside the arrays of a state.
 _NAME = re.compile(r"step_(\d{8,})\.npz")
 
 
@@ -33,11 +34,13 @@ class State:
 
     Attributes:
         step: how many there were.
+        history: rows of the whole epochs.
         arrays: values of the model's weights, of the optimizer with its
             averages, and of the epoch's metrics so far, by group and number.
     """
 
     step: int
+    history: History
     arrays: dict[str, np.ndarray]
 
     def apply(self, model: keras.Model) -> None:
@@ -71,8 +74,8 @@ class State:
             variable.assign(value)
 
 
-def state_of(model: keras.Model, step: int) -> State:
-    """Copies the state of a compiled model after `step` steps."""
+def state_of(model: keras.Model, step: int, history: History) -> State:
+    """Copies the state of a compiled model after `step` steps and these whole epochs."""
     groups = {
         "model": model.weights,
         "optimizer": model.optimizer.variables,
@@ -83,7 +86,7 @@ def state_of(model: keras.Model, step: int) -> State:
         for group, variables in groups.items()
         for i, variable in enumerate(variables)
     }
-    return State(step, arrays)
+    return State(step, list(history), arrays)
 
 
 def save(run: str, state: State) -> None:
@@ -101,7 +104,7 @@ def save(run: str, state: State) -> None:
     path = os.path.join(folder, f"step_{state.step:08d}.npz")
     with files.replacing(path) as temporary:
         with open(temporary, "wb") as file:
-            np.savez(file, allow_pickle=False, **state.arrays)
+            np.savez(file, allow_pickle=False, **_stored(state))
             file.flush()
             os.fsync(file.fileno())
     for _, old in paths(run)[_KEPT:]:
@@ -124,9 +127,8 @@ def newest(run: str) -> State | None:
     for step, path in found:
         try:
             with np.load(path, allow_pickle=False) as archive:
-                state = State(step, {key: archive[key] for key in archive.files})
-            return state
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+                return _restored(step, {key: archive[key] for key in archive.files})
+        except Exception as error:  # Damage may look like any feature of a zip.
             reason = " ".join(str(error).split())
             say(f"note: a broken checkpoint is passed over: {path} ({reason})")
     if found:
@@ -135,6 +137,20 @@ def newest(run: str) -> State | None:
             f"beginning. Received: {', '.join(path for _, path in found)}"
         )
     return None
+
+
+def _stored(state: State) -> dict[str, np.ndarray]:
+    rows = [[row[key] for key in FIELDS] for row in state.history]
+    history = np.array(rows, np.float64).reshape(-1, len(FIELDS))
+    return state.arrays | {_HISTORY: history, _NAMES: np.array(sorted(state.arrays))}
+
+
+def _restored(step: int, stored: dict[str, np.ndarray]) -> State:
+    """The state that `_stored` made; checksums do not cover the arrays' names."""
+    names, rows = stored.pop(_NAMES), stored.pop(_HISTORY)
+    if sorted(stored) != names.tolist():
+        raise ValueError("its arrays have other names")
+    return State(step, [dict(zip(FIELDS, row, strict=True)) for row in rows.tolist()], stored)
 
 
 def remove(run: str) -> None:

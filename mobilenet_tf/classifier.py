@@ -52,6 +52,12 @@ class KerasClassifier:
                 f"the model must be an intact .keras file. Received: {path} ({reason})"
             ) from None
         self.path = path
+        ends = [getattr(self.model, name, None) or () for name in ("inputs", "outputs")]
+        if any(len(tensors) > 1 for tensors in ends):
+            raise ValueError(
+                "the model must have one input and one output. "
+                f"Received: {path} with {len(ends[0])} and {len(ends[1])}"
+            )
         self.image_size = _square_side(path, self.model.input_shape)
         self.class_names = _class_names(path, self.model.output_shape[-1])
 

@@ -87,6 +87,11 @@ def positive_int(text: str) -> int:
     return _number(text, int, "a whole number of at least 1", lambda value: value >= 1)
 
 
+def several(text: str) -> int:
+    """Option type: a whole number of at least 2."""
+    return _number(text, int, "a whole number of at least 2", lambda value: value >= 2)
+
+
 def whole_number(text: str) -> int:
     """Option type: a whole number of at least 0."""
     return _number(text, int, "a whole number of at least 0", lambda value: value >= 0)

@@ -21,8 +21,14 @@ def read_history(path: str) -> History:
     """Reads what `write_history` wrote; empty where there is no file."""
     if not os.path.isfile(path):
         return []
-    with open(path, newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [{key: float(row[key]) for key in FIELDS} for row in rows]
+    except (ValueError, TypeError, KeyError, csv.Error):
+        raise ValueError(
+            f"a history must be as train.py wrote it; restore it. Received: {path}"
+        ) from None
 
 
 def plot_history(history: History, title: str, path: str) -> None:

@@ -37,7 +37,7 @@ def replacing(path: str) -> Iterator[str]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename == temporary:  # Nobody has heard of that name.
+        if error.filename in (None, temporary):  # Nobody has heard of that name.
             raise OSError(error.errno, error.strerror, path) from None
         raise
     finally:

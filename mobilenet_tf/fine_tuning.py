@@ -63,7 +63,11 @@ def open_run(config: runs.TrainConfig) -> FineTuning:
     """
     runs.check_output_dir(config.output_dir)
     base = os.path.join(str(config.weights), runs.MODEL)
-    weights.check_path(base)
+    if not os.path.isfile(base):
+        raise ValueError(
+            "the run to start from must be a finished one; go on with it first: python train.py "
+            f"--resume {config.weights}. Received: {config.weights} without {runs.MODEL}"
+        )
     source = datasets.open_source(config.data)
     job = training.prepare(config, source, run="")
     options = network_options(config, len(job.class_names), job.resolved.bn_momentum)

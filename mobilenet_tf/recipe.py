@@ -103,9 +103,10 @@ def resolve(recipe: Recipe, steps_per_epoch: int) -> ResolvedRecipe:
     Raises:
         ValueError: an unknown optimizer or schedule.
     """
-    for value, known in ((recipe.optimizer, OPTIMIZERS), (recipe.schedule, SCHEDULES)):
+    for key, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        value = getattr(recipe, key)
         if value not in known:
-            raise ValueError(f"must be one of {', '.join(known)}. Received: {value}")
+            raise ValueError(f"{key} must be one of {', '.join(known)}. Received: {value}")
     steps = recipe.epochs * steps_per_epoch
     scale = recipe.batch_size / _REFERENCE_BATCH
     if recipe.optimizer != "sgd":

@@ -1,8 +1,10 @@
 """What happens around each step and epoch of a run."""
 
+import contextlib
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,15 @@ from mobilenet_tf.progress import duration, say
 _LOG_SECONDS = 30.0  # Between lines within an epoch, where stderr is a file.
 SAVE_SECONDS = 60.0  # Between checkpoints, at least;
 SAVE_SHARE = 0.02  # and at most this part of the time goes into writing them.
+
+
+@contextlib.contextmanager
+def _outliving_a_full_disk(what: str) -> Iterator[None]:
+    """Says what could not be written; the training goes on with what was before."""
+    try:
+        yield
+    except OSError as error:
+        say(f"note: no {what}, the last one stays: {error}")
 
 
 class Recorder(keras.callbacks.Callback):
@@ -35,8 +46,9 @@ class Recorder(keras.callbacks.Callback):
         self._job, self._interruption, self._start_state = job, interruption, start
         self._step = start.step if start else 0
         self._first_step = self._step
-        history = curves.read_history(os.path.join(job.run, runs.HISTORY))
-        self.history = history[: self._step // job.resolved.steps_per_epoch]
+        self.history = list(start.history) if start else []
+        has_best = os.path.isfile(os.path.join(job.run, runs.BEST))
+        self._saved_best = self.best if has_best else -1.0
         self._start = self._saved = self._logged = self._pace_start = time.monotonic()
         self._epoch_start, self._save_seconds = 0.0, 0.0
         self._raw: list[np.ndarray] | None = None
@@ -51,17 +63,22 @@ class Recorder(keras.callbacks.Callback):
         """The best validation accuracy so far, 0..1."""
         return max((row["val_accuracy"] for row in self.history), default=-1.0)
 
+    @property
+    def saved_best(self) -> dict[str, float] | None:
+        """The epoch of best.keras: the best of those that could be saved, if any could."""
+        saved = [row for row in self.history if row["val_accuracy"] <= self._saved_best]
+        return max(saved, key=lambda row: row["val_accuracy"], default=None)
+
     def save_best(self) -> None:
         """Writes the model of the best epoch so far."""
         save_model(self.model, self._job, os.path.join(self._job.run, runs.BEST))
 
     def save_checkpoint(self) -> None:
-        """Writes what `--resume` goes on from; a full disk does not end the training."""
+        """Writes what `--resume` goes on from."""
         began = time.monotonic()
-        try:
-            checkpoints.save(self._job.run, checkpoints.state_of(self.model, self._step))
-        except OSError as error:
-            say(f"note: no checkpoint of step {self._step}, the last one stays: {error}")
+        state = checkpoints.state_of(self.model, self._step, self.history)
+        with _outliving_a_full_disk(f"checkpoint of step {self._step}"):
+            checkpoints.save(self._job.run, state)
         self._saved = time.monotonic()
         self._save_seconds = self._saved - began
 
@@ -122,8 +139,10 @@ class Recorder(keras.callbacks.Callback):
 
     def on_test_end(self, logs: Any = None) -> None:
         """Saves the best model, then puts the trained weights back."""
-        if logs and np.isfinite(logs["loss"]) and logs["accuracy"] > self.best:
-            self.save_best()
+        if logs and np.isfinite(logs["loss"]) and logs["accuracy"] > self._saved_best:
+            with _outliving_a_full_disk(runs.BEST):
+                self.save_best()
+                self._saved_best = logs["accuracy"]
         if self._raw is not None:
             for variable, value in zip(self.model.trainable_variables, self._raw):
                 variable.assign(value)
@@ -138,9 +157,9 @@ class Recorder(keras.callbacks.Callback):
         row["learning_rate"] = self._job.resolved.learning_rate_at(self._step - 1)
         row["seconds"] = round(time.monotonic() - self._epoch_start, 2)
         self.history.append(row)
-        # The checkpoint last: resuming from it cuts off rows that are ahead of it.
-        curves.write_history(os.path.join(self._job.run, runs.HISTORY), self.history)
         self.save_checkpoint()
+        with _outliving_a_full_disk(runs.HISTORY):
+            curves.write_history(os.path.join(self._job.run, runs.HISTORY), self.history)
         epochs, steps = self._job.config.recipe.epochs, self._job.resolved.steps_per_epoch
         left = (time.monotonic() - self._start) / (self._step - self._first_step)
         left *= epochs * steps - self._step

@@ -32,7 +32,7 @@ try:
 except ImportError:  # Windows.
     fcntl = None  # type: ignore[assignment]
 
-from mobilenet_tf import files, specs
+from mobilenet_tf import files, specs, typed
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.progress import say
 from mobilenet_tf.recipe import Recipe
@@ -166,8 +166,10 @@ def package_versions() -> dict[str, str]:
 
 
 def check_output_dir(output_dir: str | None) -> None:
-    """Raises `ValueError` where a new run's folder has files in it already."""
-    if output_dir is not None and os.path.isdir(output_dir) and os.listdir(output_dir):
+    """Raises `ValueError` where a new run's folder is none or has files in it already."""
+    if output_dir is None or not os.path.exists(output_dir):
+        return
+    if not os.path.isdir(output_dir) or not all(map(files.is_leftover, os.listdir(output_dir))):
         raise ValueError(
             "a run needs a new or empty folder; choose another --output-dir, or pass "
             f"--resume to go on. Received: {output_dir}"
@@ -249,25 +251,22 @@ def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        config = TrainConfig(
-            network=NetworkConfig(**content["network"]),
-            data=DataConfig(**content["data"]),
-            recipe=Recipe(**content["recipe"]),
-            **{
-                key: content[key]
-                for key in ("weights", "freeze_backbone", "seed", "output_dir", "tensorboard")
-            },
-            # Not in the files of the first releases.
-            quantization_aware=content.get("quantization_aware", False),
-            sparsity=content.get("sparsity"),
-            clusters=content.get("clusters"),
-            teacher=TeacherConfig(**content["teacher"]) if content.get("teacher") else None,
-        )
-    except FileNotFoundError:
+        parts = {
+            "network": typed.build(NetworkConfig, content["network"]),
+            "data": typed.build(DataConfig, content["data"]),
+            "recipe": typed.build(Recipe, content["recipe"]),
+            "teacher": (
+                typed.build(TeacherConfig, content["teacher"]) if content.get("teacher") else None
+            ),
+        }
+        own = {field.name for field in dataclasses.fields(TrainConfig)} - set(parts)
+        settings = {key: content[key] for key in own if key in content}
+        config = typed.build(TrainConfig, parts | settings)
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"a run must be a folder that train.py made. Received: {run} without {CONFIG}"
         ) from None
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{CONFIG} must be as train.py wrote it. Received: {path} ({error!r})"
         ) from None

@@ -131,6 +131,8 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
         "class_names": list(job.class_names),
         "train_images": len(job.train),
         "val_images": len(job.validation),
+        "train_fingerprint": job.train.fingerprint(),
+        "val_fingerprint": job.validation.fingerprint(),
         "engine": _ENGINE,
         "resolved": resolved,
     } | (loaded or {})
@@ -203,13 +205,18 @@ def _resume(job: Job, state: checkpoints.State | None) -> TrainResult:
 
 
 def _check_same_images(job: Job, content: dict[str, Any]) -> None:
-    counts = {"train_images": len(job.train), "val_images": len(job.validation)}
-    for key, count in counts.items():
-        if content.get(key) != count:
-            raise ValueError(
-                "a run must go on with the images it began with; restore the data set. "
-                f"Received: {count} {key} in {job.config.data.dataset}, {content.get(key)} before"
-            )
+    for kind, split in (("train", job.train), ("val", job.validation)):
+        begun = content.get(f"{kind}_images")
+        if begun != len(split):
+            difference = f"{len(split)} {kind}_images, {begun} before"
+        elif content.get(f"{kind}_fingerprint") != split.fingerprint():
+            difference = f"other {kind}_images of the same number"
+        else:
+            continue
+        raise ValueError(
+            "a run must go on with the images it began with; restore the data set. "
+            f"Received: {difference}, in {job.config.data.dataset}"
+        )
 
 
 def _with_image_size(config: TrainConfig, source: datasets.Source) -> TrainConfig:
@@ -275,8 +282,12 @@ def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
     check_finished(job, record)
     draw_curves(job, record)
     save_model(model, job, os.path.join(job.run, runs.MODEL))
+    best = record.saved_best
+    if best is None:  # The disk has been full until now.
+        save_model(model, job, os.path.join(job.run, runs.BEST))
+        best = record.history[-1]
+    curves.write_history(os.path.join(job.run, runs.HISTORY), record.history)
     checkpoints.remove(job.run)
-    best = max(record.history, key=lambda row: row["val_accuracy"])
     return TrainResult(
         run=job.run,
         val_accuracy=record.history[-1]["val_accuracy"],

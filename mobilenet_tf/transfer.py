@@ -30,6 +30,13 @@ def start(model: keras.Model, job: Job) -> dict[str, Any]:
         return {}
     path, report = load(model, job.config.weights)
     say(f"{path}: {report}")
+    frozen = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
+    random = len(frozen - set(report.loaded))
+    if job.config.freeze_backbone and random:
+        raise ValueError(
+            "--freeze-backbone needs weights of the whole backbone; check version, size and alpha, "
+            f"or leave it out. Received: {path}, which leaves {random} frozen layers random"
+        )
     if report.sliced:
         images = estimate_statistics(model, job)
         say(f"BatchNorm's statistics estimated again, from {images:,d} images")

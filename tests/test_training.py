@@ -22,7 +22,7 @@ from image_files import make_folder
 from PIL import Image
 
 import train as train_cli
-from mobilenet_tf import checkpoints, runs, training, transfer
+from mobilenet_tf import checkpoints, curves, recorder, runs, training, transfer
 from mobilenet_tf.data.datasets import DataConfig, FolderSource
 from mobilenet_tf.job import Job, compiled_model
 from mobilenet_tf.recipe import Recipe
@@ -255,10 +255,34 @@ def test_resume_needs_a_run(tmp_path):
     assert "folder that train.py made" in _error("--resume", str(tmp_path / "missing"))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"network": 3}', '"text"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"network": 3}', b'"text"', b'{"network": "\x88"}']
+)
 def test_resume_with_a_damaged_config(tmp_path, content):
-    (tmp_path / runs.CONFIG).write_text(content)
+    (tmp_path / runs.CONFIG).write_bytes(content)
     assert f"{tmp_path / runs.CONFIG}" in _error("--resume", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "part, setting, value",
+    [
+        ("recipe", "epochs", "two"),
+        ("recipe", "ema", 1),
+        ("recipe", "batch_size", True),
+        ("network", "alpha", "wide"),
+        ("network", "version", "v9"),
+        ("data", "dataset", None),
+    ],
+)
+def test_resume_with_a_setting_of_another_type(unfinished, part, setting, value):
+    run = unfinished()
+    path = os.path.join(run, runs.CONFIG)
+    with open(path, encoding="utf-8") as file:
+        content = json.load(file)
+    content[part][setting] = value
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    assert f"{setting} is {value!r}" in (error := _error("--resume", run)) and path in error
 
 
 @pytest.fixture
@@ -275,7 +299,7 @@ def unfinished(interrupted, tmp_path) -> Callable[..., str]:
     return copy
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped"])
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped", "method", "name"])
 def test_a_broken_checkpoint_is_passed_over(unfinished, result, damage):
     run = unfinished()
     older, newest = sorted(os.listdir(os.path.join(run, checkpoints.FOLDER)))
@@ -299,10 +323,41 @@ def _damage(path: str, damage: str) -> None:
     with open(path, "rb") as file:
         content = file.read()
     middle = len(content) // 2
-    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    damaged = {"empty": b"", "text": b"none", "cut": content[:middle], "flipped": flipped}[damage]
+    damaged = {
+        "empty": b"",
+        "text": b"none",
+        "cut": content[:middle],
+        "flipped": _flipped(content, middle),
+        # Of an entry of the zip's directory, ten bytes in: another compression.
+        "method": _flipped(content, content.rindex(b"PK\x01\x02") + 10),
+        "name": content.replace(b"model_0000", b"modem_0000"),
+    }[damage]
     with open(path, "wb") as file:
         file.write(damaged)
+
+
+def _flipped(content: bytes, position: int) -> bytes:
+    return content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :]
+
+
+@pytest.mark.parametrize("content", [None, "", "epoch,loss\n1,0."])
+def test_resume_needs_no_history(unfinished, result, content):
+    run = unfinished()
+    path = os.path.join(run, runs.HISTORY)
+    os.remove(path)
+    if content is not None:
+        with open(path, "w") as file:
+            file.write(content)
+    assert _main("--resume", run)[0] == 0
+    _assert_same_end(run, result)
+
+
+def test_a_damaged_history_is_named(tmp_path):
+    path = tmp_path / runs.HISTORY
+    for text in ("epoch,loss\n1,foo\n", ",".join(curves.FIELDS) + "\n1,0.5\n"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"as train.py wrote it.*{path}"):
+            curves.read_history(str(path))
 
 
 def test_run_that_only_lacks_its_model_gets_it(unfinished, result):
@@ -326,6 +381,29 @@ def test_a_full_disk_does_not_end_the_training(data, result, tmp_path):
         run = training.train(_config(data, tmp_path / "run")).run
     assert err.getvalue().count("note: no checkpoint of step") == EPOCHS
     _assert_same_end(run, result)
+
+
+def test_a_disk_that_is_full_until_the_end_costs_the_best_epoch_only(data, result, tmp_path):
+    err = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(err):
+        patch.setattr(checkpoints.np, "savez", _full_disk)
+        patch.setattr(recorder, "save_model", _full_disk)
+        patch.setattr(recorder.curves, "write_history", _failing_until(EPOCHS))
+        done = training.train(_config(data, tmp_path / "run"))
+    for what in ("checkpoint of step", runs.BEST, runs.HISTORY):
+        assert err.getvalue().count(f"note: no {what}") >= EPOCHS - 1
+    assert done.best_epoch == EPOCHS and done.val_accuracy == result.val_accuracy
+    assert os.path.isfile(os.path.join(done.run, runs.BEST))
+    assert len(_history(done.run)) == EPOCHS
+
+
+def _failing_until(calls: int) -> Callable[[str, curves.History], None]:
+    left, write = iter(range(calls)), curves.write_history
+
+    def attempt(path: str, history: curves.History) -> None:
+        return write(path, history) if next(left, None) is None else _full_disk()
+
+    return attempt
 
 
 def test_what_a_killed_process_was_writing_is_removed(unfinished):
@@ -354,6 +432,44 @@ def test_resume_with_other_classes(unfinished, names):
 def test_resume_with_fewer_images(unfinished):
     error = _error("--resume", unfinished(train_images=58))
     assert "images it began with" in error and "57 train_images" in error
+
+
+def test_resume_with_other_images_of_the_same_number(unfinished, data, tmp_path):
+    other = shutil.copytree(data, tmp_path / "other")
+    for name in os.listdir(other / CLASSES[0]):
+        shutil.copy(os.path.join(data, CLASSES[1], name), other / CLASSES[0] / name)
+    error = _error("--resume", unfinished(data={"dataset": str(other)}))
+    assert "other train_images of the same number" in error and str(other) in error
+
+
+def test_resume_takes_no_other_option_not_even_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        train_cli.main(["--resume", "runs/x", "--seed", "0"])
+    assert stopped.value.code == 2 and "--seed" in capsys.readouterr().err
+
+
+def test_going_on_with_a_finished_run_of_other_options_is_refused(result, data):
+    options = ["--dataset", data, "--output-dir", result.run, "--go-on"]
+    assert "options that the run was started with" in _error("--version", "v2", *options)
+
+
+def test_what_a_killed_process_was_writing_does_not_fill_a_folder(tmp_path):
+    (tmp_path / ".unfinished-x-config.json").write_text("{")
+    runs.check_output_dir(str(tmp_path))
+    (tmp_path / "mine.txt").write_text("")
+    for path in (tmp_path, tmp_path / "mine.txt"):
+        with pytest.raises(ValueError, match="new or empty folder"):
+            runs.check_output_dir(str(path))
+
+
+def test_a_backbone_that_is_random_is_not_frozen(data, tmp_path):
+    first = keras.layers.Conv2D(8, 3, use_bias=False, name="conv1")  # Of V1 0.25, no other.
+    weights = str(tmp_path / "first.keras")
+    keras.Sequential([keras.Input((SIDE, SIDE, 3)), first]).save(weights)
+    config = _config(data, tmp_path / "run", weights=weights, freeze_backbone=True)
+    with pytest.raises(ValueError, match="weights of the whole backbone.*frozen layers random"):
+        training.train(config)
+    assert not (tmp_path / "run").exists()
 
 
 def test_resume_without_the_data(unfinished, tmp_path):
