@@ -266,6 +266,15 @@ def test_unfit_teacher_leaves_no_run(data, tmp_path, changes, rule, received):
     assert rule in line and received in line.split("Received: ")[1] and not run.exists()
 
 
+def test_a_teacher_of_two_outputs_is_refused(data, tmp_path):
+    image = keras.Input((32, 32, 3))
+    scores = keras.layers.Softmax()(keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    path = str(tmp_path / "two.keras")
+    keras.Model(image, [scores, scores]).save(path)
+    line = _error("--version", "v1", "--dataset", data, "--teacher", path)
+    assert "one input and one output" in line and f"{path} with 1 and 2" in line
+
+
 @pytest.mark.parametrize("name", ["missing.keras", "missing", "text.keras", "model.tflite"])
 def test_no_teacher_at_all(data, tmp_path, name):
     if name != "missing.keras" and "." in name:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -24,10 +25,11 @@ from export.quantization.scale_choice import choose_scales
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.writer import write_tflite
-from mobilenet_tf import runs, specs, training
+from mobilenet_tf import fine_tuning, runs, specs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
+from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runtime import TFLiteModel
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -330,11 +332,28 @@ def _kernels(path: pathlib.Path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize(
+    "name, message",
+    [
+        (runs.MODEL, "folder that train.py made"),  # The file in the run, not the run.
+        ("", "must be a finished one"),
+    ],
+)
+def test_what_is_no_finished_run_is_refused(float_run, tmp_path, name, message):
+    run = tmp_path / "run"
+    shutil.copytree(float_run, run)
+    if not name:
+        os.remove(run / runs.MODEL)
+    with pytest.raises(ValueError, match=message):
+        fine_tuning.open_run(fine_tuning.config_from(str(run / name), Recipe(1), {}))
+
+
+@pytest.mark.parametrize(
     "arguments, message",
     [
         ([], "--quantization-aware needs --weights"),
         (["--weights", "x", "--version", "v1", "--alpha", "0.5"], "leave out --version, --alpha"),
         (["--weights", "x", "--dataset", "shapes"], "leave out --dataset"),
+        (["--cluster", "1"], "a whole number of at least 2"),
         (["--weights", "x", "--prune", "0.5"], "one of --quantization-aware, --prune, --cluster"),
         (["--weights", "x", "--resume"], "--resume takes its settings from the run"),
     ],
