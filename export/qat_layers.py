@@ -151,9 +151,8 @@ class CurrentRangeQuantizer(LastValueQuantizer):
 class CalibratedQuantizer(MovingAverageQuantizer):
     """Rounds an activation to the range that calibration chose, which stays.
 
-    `MovingAverageQuantizer` follows each batch's extremes. Those of strongly
-    decayed networks have heavy tails: the mean of extremes is far above what
-    most batches reach, and a range that follows it wastes its steps.
+    `MovingAverageQuantizer` follows each batch's extremes; tried on a V3-Small,
+    that lost more than the training gained.
 
     Args:
         scale: of the range.
