@@ -85,7 +85,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="go on with the run in --output-dir where there is one, else start it",
     )
     args = parser.parse_args(argv)
-    given = _given(parser, argv)
+    given = _given(parser, argv, vars(args))
     ways = [way for way in _FINE_TUNING if way in given]
     if args.resume is not None:
         _refuse(parser, given, ["resume", "strategy"], "--resume takes its settings from the run")
@@ -105,10 +105,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def _given(parser: argparse.ArgumentParser, argv: list[str] | None) -> list[str]:
+def _given(
+    parser: argparse.ArgumentParser, argv: list[str] | None, keys: Iterable[str]
+) -> list[str]:
     """Options on the command line, also those with their default's value."""
     absent = object()
-    parser.set_defaults(**dict.fromkeys(vars(parser.parse_args(argv)), absent))
+    parser.set_defaults(**dict.fromkeys(keys, absent))
     return [key for key, value in vars(parser.parse_args(argv)).items() if value is not absent]
 
 

@@ -13,7 +13,7 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 _OPERATION = re.compile(r"[^:]+:(_Mkl(?:Native)?)?(\w+)")
 
 
-def op_shares(work: Callable[[], None]) -> dict[str, float]:
+def op_shares(work: Callable[[], object]) -> dict[str, float]:
     """Profiles some work.
 
     Args:

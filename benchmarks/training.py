@@ -146,7 +146,7 @@ class _StepClock(keras.callbacks.Callback):
     """Seconds from the first step's beginning to the last one's end.
 
     With tf.data's tuner, fit may go on for seconds after its last step; see
-    `pipeline.training_batches`.
+    `data.pipeline`.
     """
 
     def __init__(self) -> None:
@@ -248,15 +248,8 @@ def measure(split: Split, size: str, options: argparse.Namespace) -> dict[str, A
         loops = [our_loop(job_at(asked)), plain_loop(job_at(asked), jit_compile=False)]
         for loop in loops:
             loop.train(_WARM_UP_STEPS)
-        row["op_shares"] = {loop.name: _shares(loop) for loop in loops}
+        row["op_shares"] = {loop.name: op_shares(lambda: loop.train(3)) for loop in loops}
     return row
-
-
-def _shares(loop: Loop) -> dict[str, float]:
-    def work() -> None:
-        loop.train(3)
-
-    return op_shares(work)
 
 
 def _spread(values: list[float], digits: int) -> str:

@@ -8,18 +8,18 @@ out of a kernel while it trains: it decides how the kernel rounds.
 """
 
 import dataclasses
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from export.form import export_form, round_shift
 from export.graph import Graph, Node, rewrite
-from export.quantization.swish_equalization import equalize_swishes
+from export.quantization.swish_equalization import (
+    NO_SWISHES,
+    SwishFactors,
+    equalize_swishes,
+    swish_readers,
+)
 from mobilenet_tf.weights import WeightsByLayer
-
-SwishFactors = Mapping[str, np.ndarray]  # See `swish_equalization`.
-NO_SWISHES: SwishFactors = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -61,9 +61,10 @@ def foldings(raw: Graph, swishes: SwishFactors = NO_SWISHES) -> dict[str, Foldin
         hard-swishes, which are constants.
     """
     # What folding makes of ones is its factor; of biases, the difference that one makes.
-    base = equalize_swishes(export_form(_probe(raw, 0.0), "split"), swishes)
+    plain = export_form(_probe(raw, 0.0), "split")
+    base = equalize_swishes(plain, swishes)
     raised = equalize_swishes(export_form(_probe(raw, 1.0), "split"), swishes)
-    owners, inputs = _bias_layers(raw), _input_factors(base, swishes)
+    owners, inputs = _bias_layers(raw), _input_factors(plain, swishes)
     return {
         node.name: Folding(
             kernel_factor=_one_per_channel(node, inputs.get(node.name, 1.0)),
@@ -81,12 +82,11 @@ def _input_factors(graph: Graph, swishes: SwishFactors) -> dict[str, np.ndarray]
 
     A depthwise one has a single input for each channel: its factor is per output.
     """
-    consumers = graph.consumers()
-    readers = {consumers[name][0].name: factors for name, factors in swishes.items()}
+    readers = swish_readers(graph)
     return {
-        name: factors.astype(np.float64)[:, np.newaxis]
-        for name, factors in readers.items()
-        if graph[name].op == "conv"
+        readers[name]: factors.astype(np.float64)[:, np.newaxis]
+        for name, factors in swishes.items()
+        if graph[readers[name]].op == "conv"
     }
 
 

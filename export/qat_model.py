@@ -8,18 +8,14 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 
 from export.compute import walk
-from export.folding import SwishFactors, foldings
+from export.folding import foldings
 from export.graph import Graph, Node, rewrite
 from export.keras_graph import from_keras
-from export.qat_layers import (
-    CalibratedQuantizer,
-    FrozenNode,
-    NodeConfig,
-    NodeLayer,
-)
+from export.qat_layers import CalibratedQuantizer, FrozenNode, NodeConfig, NodeLayer
 from export.quantization.quantizer import trainable_graph
 from export.quantization.scale_choice import Chosen
 from export.quantization.scales import Quantization, TensorScale
+from export.quantization.swish_equalization import SwishFactors
 from mobilenet_tf.engine import keras
 
 # What computes exactly, in float, or as its input does.
@@ -49,12 +45,11 @@ class QuantizationAwareModel:
         Until then the model rounds in float, which differs from the file's
         integers now and then; see `export.quantization.integers`.
         """
-        graph, quantization = self.trained()
+        graph, _ = self.trained()
         for wrapper in self._wrappers():
             node = graph[wrapper.layer.name]
-            inputs = tuple(quantization.scales[name] for name in node.inputs)
-            output = quantization.scales[node.name]
-            wrapper.layer.frozen = FrozenNode(node, inputs, output)
+            inputs = tuple(self.scales[name] for name in node.inputs)
+            wrapper.layer.frozen = FrozenNode(node, inputs, self.scales[node.name])
         self.model.compile()  # Traces the layers again.
 
     def trained_kernels(self) -> dict[str, np.ndarray]:

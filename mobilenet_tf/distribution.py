@@ -12,7 +12,6 @@ import hashlib
 import itertools
 import json
 import os
-import shutil
 import tempfile
 from typing import Any
 
@@ -147,10 +146,7 @@ class Replicas(Devices):
         """See `Devices`."""
         if self.is_chief:
             return run
-        shadow = self._shadow_run()
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copy(os.path.join(run, runs.HISTORY), shadow)
-        return shadow
+        return self._shadow_run()
 
     def _shadow_run(self) -> str:
         folder = os.path.join(self.scratch(), "run")

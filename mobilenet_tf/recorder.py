@@ -47,8 +47,7 @@ class Recorder(keras.callbacks.Callback):
         self._step = start.step if start else 0
         self._first_step = self._step
         self.history = list(start.history) if start else []
-        has_best = os.path.isfile(os.path.join(job.run, runs.BEST))
-        self._saved_best = self.best if has_best else -1.0
+        self._saved_best = self._best_to_beat()
         self._start = self._saved = self._logged = self._pace_start = time.monotonic()
         self._epoch_start, self._save_seconds = 0.0, 0.0
         self._raw: list[np.ndarray] | None = None
@@ -59,15 +58,18 @@ class Recorder(keras.callbacks.Callback):
         return self._step
 
     @property
-    def best(self) -> float:
-        """The best validation accuracy so far, 0..1."""
-        return max((row["val_accuracy"] for row in self.history), default=-1.0)
-
-    @property
     def saved_best(self) -> dict[str, float] | None:
         """The epoch of best.keras: the best of those that could be saved, if any could."""
         saved = [row for row in self.history if row["val_accuracy"] <= self._saved_best]
         return max(saved, key=lambda row: row["val_accuracy"], default=None)
+
+    def _best_to_beat(self) -> float:
+        """The validation accuracy of best.keras as the training begins or goes on, 0..1."""
+        # Processes save together, so they must agree; only the chief's folder has the file.
+        path = os.path.join(self._job.run, runs.BEST)
+        if self._job.devices.is_one_process and not os.path.isfile(path):
+            return -1.0
+        return max((row["val_accuracy"] for row in self.history), default=-1.0)
 
     def save_best(self) -> None:
         """Writes the model of the best epoch so far."""
@@ -142,6 +144,8 @@ class Recorder(keras.callbacks.Callback):
         if logs and np.isfinite(logs["loss"]) and logs["accuracy"] > self._saved_best:
             with _outliving_a_full_disk(runs.BEST):
                 self.save_best()
+                self._saved_best = logs["accuracy"]
+            if not self._job.devices.is_one_process:  # The others cannot know what failed.
                 self._saved_best = logs["accuracy"]
         if self._raw is not None:
             for variable, value in zip(self.model.trainable_variables, self._raw):

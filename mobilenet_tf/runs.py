@@ -40,6 +40,8 @@ from mobilenet_tf.recipe import Recipe
 MODEL, BEST, LABELS = "model.keras", "best.keras", files.LABELS
 CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
 QUANTIZATION, INT8_CHECK = "quantization.npz", "int8_check.json"
+# Not in the files of the first releases.
+_LATER_SETTINGS = ("quantization_aware", "sparsity", "clusters", "teacher")
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
 
 
@@ -251,17 +253,9 @@ def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        parts = {
-            "network": typed.build(NetworkConfig, content["network"]),
-            "data": typed.build(DataConfig, content["data"]),
-            "recipe": typed.build(Recipe, content["recipe"]),
-            "teacher": (
-                typed.build(TeacherConfig, content["teacher"]) if content.get("teacher") else None
-            ),
-        }
-        own = {field.name for field in dataclasses.fields(TrainConfig)} - set(parts)
-        settings = {key: content[key] for key in own if key in content}
-        config = typed.build(TrainConfig, parts | settings)
+        names = [field.name for field in dataclasses.fields(TrainConfig)]
+        wanted = [name for name in names if name in content or name not in _LATER_SETTINGS]
+        config = typed.build(TrainConfig, {name: content[name] for name in wanted})
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(
             f"a run must be a folder that train.py made. Received: {run} without {CONFIG}"

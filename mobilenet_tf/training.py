@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import shutil
 from typing import Any
 
 from mobilenet_tf import (
@@ -281,10 +282,12 @@ def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> Train
 def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
     check_finished(job, record)
     draw_curves(job, record)
-    save_model(model, job, os.path.join(job.run, runs.MODEL))
+    path = os.path.join(job.run, runs.MODEL)
+    save_model(model, job, path)
     best = record.saved_best
     if best is None:  # The disk has been full until now.
-        save_model(model, job, os.path.join(job.run, runs.BEST))
+        with files.replacing(os.path.join(job.run, runs.BEST)) as temporary:
+            shutil.copyfile(path, temporary)
         best = record.history[-1]
     curves.write_history(os.path.join(job.run, runs.HISTORY), record.history)
     checkpoints.remove(job.run)

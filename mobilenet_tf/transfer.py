@@ -30,17 +30,22 @@ def start(model: keras.Model, job: Job) -> dict[str, Any]:
         return {}
     path, report = load(model, job.config.weights)
     say(f"{path}: {report}")
-    frozen = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
-    random = len(frozen - set(report.loaded))
-    if job.config.freeze_backbone and random:
-        raise ValueError(
-            "--freeze-backbone needs weights of the whole backbone; check version, size and alpha, "
-            f"or leave it out. Received: {path}, which leaves {random} frozen layers random"
-        )
+    if job.config.freeze_backbone:
+        _check_frozen(model, path, report)
     if report.sliced:
         images = estimate_statistics(model, job)
         say(f"BatchNorm's statistics estimated again, from {images:,d} images")
     return {"loaded": {"file": path, **dataclasses.asdict(report)}}
+
+
+def _check_frozen(model: keras.Model, path: str, report: weights.TransferReport) -> None:
+    frozen = {layer.name for layer in model.layers if layer.weights and not layer.trainable}
+    random = len(frozen - set(report.loaded))
+    if random:
+        raise ValueError(
+            "--freeze-backbone needs weights of the whole backbone; check version, size and alpha, "
+            f"or leave it out. Received: {path}, which leaves {random} frozen layers random"
+        )
 
 
 def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:

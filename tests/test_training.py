@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import signal
+import types
 import zipfile
 from collections.abc import Callable
 
@@ -404,6 +405,25 @@ def _failing_until(calls: int) -> Callable[[str, curves.History], None]:
         return write(path, history) if next(left, None) is None else _full_disk()
 
     return attempt
+
+
+@pytest.mark.parametrize("alone, to_beat", [(True, -1.0), (False, 0.5)])
+def test_processes_agree_on_what_is_best(data, tmp_path, alone, to_beat):
+    """Without the file one process saves again; of several only the chief has it."""
+    devices = types.SimpleNamespace(is_one_process=alone)
+    config = _config(data, tmp_path)
+    resolved = training.resolve(config.recipe, STEPS)
+    job = Job(str(tmp_path), config, CLASSES, None, None, resolved, devices)
+    row = dict.fromkeys(curves.FIELDS, 0.5)
+    record = Recorder(job, None, checkpoints.State(STEPS, [row], {}))
+    assert record._best_to_beat() == to_beat
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recorder, "save_best", _full_disk)
+        patch.setattr(Recorder, "model", None)
+        record.on_test_end({"loss": 1.0, "accuracy": 0.75})
+    record.history.append(row | {"val_accuracy": 0.75})
+    expected = None if alone else 0.75
+    assert (record.saved_best or {}).get("val_accuracy") == expected
 
 
 def test_what_a_killed_process_was_writing_is_removed(unfinished):

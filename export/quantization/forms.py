@@ -1,14 +1,18 @@
 """Ways to write the same network so that rounding costs less, to be compared by measurement."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from export.graph import Graph
 from export.quantization.channel_copies import copy_channels
 from export.quantization.equalization import equalize
-from export.quantization.swish_equalization import equalize_swishes, swish_factors
+from export.quantization.swish_equalization import (
+    SwishFactors,
+    equalize_swishes,
+    swish_factors,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,7 +28,7 @@ class Form:
 
     graph: Graph
     copies: int = 0
-    swishes: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    swishes: SwishFactors = dataclasses.field(default_factory=dict)
     equalized: bool = False
 
 

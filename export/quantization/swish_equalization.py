@@ -10,12 +10,16 @@ than the others, since BatchNorm behind the next convolution hides their scale.
 
 import dataclasses
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 
 from export.graph import Graph, Node, rewrite
 from export.quantization.calibration import channel_maxima
 from export.quantization.equalization import rescaled
+
+SwishFactors = Mapping[str, np.ndarray]  # Of `swish_factors`.
+NO_SWISHES: SwishFactors = MappingProxyType({})
 
 _LEAST_RATIO = 8.0  # Of the largest channel to the median one; below, an addition is cheaper.
 _MOST = 32.0  # A channel that is hardly ever active is not worth more.
@@ -32,7 +36,7 @@ def swish_factors(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
         float32 (channels,) by name of the product: what brings each of its
         channels to one size.
     """
-    readers = _readers(graph)
+    readers = swish_readers(graph)
     if not readers:
         return {}
     maxima = channel_maxima(graph, images, set(readers))
@@ -43,7 +47,7 @@ def swish_factors(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def equalize_swishes(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
+def equalize_swishes(graph: Graph, factors: SwishFactors) -> Graph:
     """Multiplies channels of hard-swishes.
 
     Args:
@@ -56,7 +60,7 @@ def equalize_swishes(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
     Raises:
         KeyError: other names.
     """
-    readers = _readers(graph)
+    readers = swish_readers(graph)
     by_reader = {readers[name]: factor for name, factor in factors.items()}
     by_first = {graph[name].inputs[0]: factor for name, factor in factors.items()}
     by_gate = {graph[name].inputs[1]: factor for name, factor in factors.items()}
@@ -71,7 +75,7 @@ def equalize_swishes(graph: Graph, factors: Mapping[str, np.ndarray]) -> Graph:
     return rewrite(graph, visit)
 
 
-def _readers(graph: Graph) -> dict[str, str]:
+def swish_readers(graph: Graph) -> dict[str, str]:
     """Products of a convolution with its own gate, and the one convolution that reads each."""
     consumers = graph.consumers()
     found = {}

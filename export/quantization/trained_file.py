@@ -5,9 +5,10 @@ import os
 
 import numpy as np
 
-from export.folding import NO_SWISHES, SwishFactors, integer_form
+from export.folding import integer_form
 from export.graph import Graph, Node, rewrite
 from export.quantization.scales import Quantization, TensorScale
+from export.quantization.swish_equalization import NO_SWISHES, SwishFactors
 from mobilenet_tf import files, runs
 
 _SWISH = "swish/"
