@@ -25,6 +25,7 @@ from mobilenet_tf.classifier import KerasClassifier
 from mobilenet_tf.engine import USES_TF_KERAS, keras
 from mobilenet_tf.progress import say
 from mobilenet_tf.runs import TeacherConfig
+from mobilenet_tf.training_form import training_form
 
 # Layers that only pass the scores on.
 _PASSING = ("Reshape", "Flatten", "Identity", "Dropout", "Activation")
@@ -55,7 +56,7 @@ class Teacher:
         _check_classes(classifier, class_names)
         self.has_names = runs.labels_of(settings.path) is not None
         self.image_size = classifier.image_size
-        self._model = classifier.model
+        self._model = training_form(classifier.model)  # Computes the same, faster.
         self._model.trainable = False
 
     def __call__(self, images: Any) -> Any:

@@ -82,3 +82,25 @@ def test_files_without_names_load(pair, tmp_path):
     report = transfer_weights(fast, path)
     assert len(report.loaded) == sum(bool(layer.weights) for layer in plain.layers)
     assert report.left == report.unused == ()
+
+
+def test_foreign_networks_compute_the_same():
+    """A teacher may be anybody's: without scale, over vectors, in groups, with strides, nested."""
+    layers = keras.layers
+    keras.utils.set_random_seed(2)
+    image = layers.Input((16, 16, 3))
+    x = layers.Conv2D(8, 1, strides=2)(image)
+    x = layers.BatchNormalization(scale=False)(x)
+    x = layers.Conv2D(8, 1, groups=2, activation="relu")(x)
+    x = layers.BatchNormalization(axis=1)(x)
+    inner = keras.Sequential([layers.Input((8, 8, 8)), layers.Conv2D(4, 1)])
+    x = layers.BatchNormalization()(inner(x))
+    x = layers.BatchNormalization()(layers.Flatten()(x))
+    model = keras.Model(image, layers.Dense(5, activation="softmax")(x))
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in model.get_weights()])
+    images = rng.uniform(0, 1, (4, 16, 16, 3)).astype(np.float32)
+    fast = training_form(model)
+    np.testing.assert_allclose(fast(images).numpy(), model(images).numpy(), atol=1e-5)
+    step = fast(images, training=True).numpy()
+    np.testing.assert_allclose(step, model(images, training=True).numpy(), atol=1e-4)

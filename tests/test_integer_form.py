@@ -1,0 +1,194 @@
+"""What files of integers do otherwise than the graph they are made of: borders and wide gates."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.border import border_instead_of_shift
+from export.graph import Graph, Node
+from export.inspection.file_graph import read_graph
+from export.quantization.scales import Quantization, TensorScale
+from export.recipes import RECIPES
+from export.wide_gates import widen_gates
+from export.writer import write_tflite
+from mobilenet_tf.runtime import TFLiteModel
+from tests.graphs import conv
+
+RNG = np.random.default_rng(5)
+_STEP = 2.0  # Of the outputs below: as fine as int8 holds them.
+
+
+def _ops(content: bytes) -> list[str]:
+    return [op.name for op in read_graph(content).ops]
+
+
+def _names(graph: Graph) -> list[str]:
+    return [node.name for node in graph.nodes]
+
+
+def _predict(content: bytes, images: np.ndarray, path) -> np.ndarray:
+    path.write_bytes(content)
+    return np.stack(list(TFLiteModel(str(path)).predict(images)))
+
+
+def _first_layer(size, kernel, stride, dilation=1, padding="same", op="conv"):
+    """image, shift, one convolution, flattened; what tf.nn computes belongs beside it."""
+    height, width = size
+    stored = RNG.integers(-127, 128, kernel)
+    stored[0, 0, 0] = 127  # So that the scale of each channel is 1/127.
+    weights = (stored / 127).astype(np.float32)
+    channels = kernel[-1] if op == "conv" else kernel[-2]
+    if op == "depthwise":
+        weights[0, 0, :, :] = 1.0
+    bias = RNG.uniform(-20, 20, channels).astype(np.float32)
+    image = RNG.integers(0, 256, (2, height, width, 3), np.uint8)
+    shifted = image.astype(np.float32) - 128
+    convolve = tf.nn.conv2d if op == "conv" else tf.nn.depthwise_conv2d
+    strides = stride if op == "conv" else [1, stride, stride, 1]
+    expected = convolve(shifted, weights, strides, padding.upper(), dilations=[dilation] * 2)
+    expected = expected.numpy() + bias
+    shape = expected.shape[1:]
+    layer = Node("conv", op, ("shift",), shape, weights, bias, stride, dilation, padding)
+    nodes = (
+        Node("image", "input", (), (height, width, 3)),
+        Node("shift", "shift", ("image",), (height, width, 3), offset=-128.0),
+        layer,
+        Node("flatten", "reshape", ("conv",), (int(np.prod(shape)),)),
+    )
+    scales = {
+        "image": TensorScale(1.0, -128),
+        "shift": TensorScale(1.0, 0),
+        "conv": TensorScale(_STEP, 0),
+        "flatten": TensorScale(_STEP, 0),
+    }
+    limits = _STEP * -128, _STEP * 127
+    return (
+        Graph(nodes),
+        Quantization(scales),
+        image,
+        np.clip(expected, *limits).reshape(len(image), -1),
+    )
+
+
+@pytest.mark.parametrize(
+    "size, kernel, stride, borders",
+    [
+        ((8, 8), (3, 3, 3, 4), 2, 2),  # One row and one column, after the image only.
+        ((7, 9), (3, 3, 3, 4), 2, 2),  # On all sides.
+        ((8, 9), (3, 3, 3, 4), 1, 2),
+        ((6, 4), (3, 1, 3, 2), 1, 1),  # Rows only.
+        ((4, 4), (1, 1, 3, 2), 1, 0),
+    ],
+)
+def test_a_border_stands_for_the_shift(size, kernel, stride, borders, tmp_path):
+    graph, quantization, images, expected = _first_layer(size, kernel, stride)
+    content = write_tflite(graph, RECIPES["int8"], quantization, "")
+    assert "ADD" not in _ops(content)
+    assert _ops(content).count("CONCATENATION") == borders
+    found = _predict(content, images, tmp_path / "x.tflite")
+    np.testing.assert_allclose(found, expected, atol=_STEP / 2 + 1e-3)
+
+
+def test_a_border_of_a_dilated_a_valid_and_a_depthwise_convolution(tmp_path):
+    for i, options in enumerate(
+        (
+            {"kernel": (3, 3, 3, 2), "stride": 1, "dilation": 2},
+            {"kernel": (3, 3, 3, 2), "stride": 2, "padding": "valid"},
+            {"kernel": (3, 3, 3, 1), "stride": 2, "op": "depthwise"},
+        )
+    ):
+        graph, quantization, images, expected = _first_layer((8, 8), **options)
+        content = write_tflite(graph, RECIPES["int8"], quantization, "")
+        assert "ADD" not in _ops(content)
+        found = _predict(content, images, tmp_path / f"{i}.tflite")
+        np.testing.assert_allclose(found, expected, atol=_STEP / 2 + 1e-3)
+
+
+def test_a_shift_stays_where_integers_cannot_do_without():
+    graph, quantization, _, _ = _first_layer((8, 8), (3, 3, 3, 2), 2)
+    scales = quantization.scales
+    in_float = Quantization(scales, frozenset({"conv"}))
+    coarse = Quantization({**scales, "shift": TensorScale(2.0, 0)})
+    wide = Quantization({name: TensorScale(1.0, 0, 16) for name in scales})
+    for given in (in_float, coarse, wide, Quantization()):
+        found, same = border_instead_of_shift(graph, given)
+        assert _names(found) == _names(graph)
+        assert same.scales == given.scales
+    half = Graph(
+        tuple(
+            (
+                Node("shift", "shift", ("image",), node.shape, offset=-127.5)
+                if node.op == "shift"
+                else node
+            )
+            for node in graph.nodes
+        )
+    )
+    assert border_instead_of_shift(half, quantization)[0]["shift"].offset == -127.5
+
+
+def _gated(shape, channels_of_gate):
+    """image (a feature map), a gate from one pixel's worth of it, their product, flattened."""
+    height, width, channels = shape
+    kernel = RNG.integers(-127, 128, (1, 1, channels, channels_of_gate))
+    kernel[0, 0, 0] = 127
+    kernel = (kernel / 127 / 64).astype(np.float32)
+    bias = RNG.uniform(-1, 1, channels_of_gate).astype(np.float32)
+    first = np.eye(3, channels, dtype=np.float32)[np.newaxis, np.newaxis]
+    features = conv("features", "image", first, np.zeros(channels), shape)
+    nodes = (
+        Node("image", "input", (), (height, width, 3)),
+        features,
+        Node("pool", "mean", ("features",), (1, 1, channels)),
+        conv("excite", "pool", kernel, bias, (1, 1, channels_of_gate)),
+        Node("gate", "gate", ("excite",), (1, 1, channels_of_gate)),
+        Node("product", "multiply", ("features", "gate"), shape),
+        Node("flatten", "reshape", ("product",), (height * width * channels,)),
+    )
+    bytes_, gate = TensorScale(1.0, -128), TensorScale(6 / 255, -128)
+    product = TensorScale(6.0, -128)
+    scales = {name: bytes_ for name in ("image", "features", "pool")}
+    scales |= {"excite": TensorScale(0.125, 0), "gate": gate, "product": product}
+    return Graph(nodes), Quantization({**scales, "flatten": product})
+
+
+@pytest.mark.parametrize(
+    "shape, wide",
+    [
+        ((5, 6, 4), (5, 1, 24)),  # A row is not long enough: all of it.
+        ((2, 64, 16), (2, 4, 256)),  # Sixteen pixels are.
+        ((2, 10, 33), (2, 1, 330)),  # Eight would be enough; ten divide the row.
+    ],
+)
+def test_gates_of_few_channels_are_repeated(shape, wide, tmp_path):
+    graph, quantization = _gated(shape, shape[-1])
+    images = RNG.integers(0, 256, (3, *shape[:2], 3), np.uint8)
+    content = write_tflite(graph, RECIPES["int8"], quantization, "")
+    tensors = {tensor.name: tensor for tensor in read_graph(content).tensors}
+    assert tuple(tensors["product_wide"].shape) == (1, *wide)
+    # By hand: relu6(x + 3) of the pooled bytes, times the bytes.
+    kernel, bias = graph["excite"].numbers()
+    features = np.zeros((3, *shape), np.float32)
+    features[..., :3] = images
+    pooled = np.round(features.mean(axis=(1, 2)))
+    excited = np.round((pooled @ kernel[0, 0] + bias) / 0.125) * 0.125
+    gate = np.clip(np.clip(excited, -16, 15.875) + 3, 0, 6)
+    expected = (features * gate[:, np.newaxis, np.newaxis]).reshape(3, -1)
+    found = _predict(content, images, tmp_path / "x.tflite")
+    # Half a step of the product; half a step of the gate and, rarely, one of what is excited.
+    np.testing.assert_allclose(found, expected, atol=3 + 255 * (6 / 255 / 2 + 0.125) + 1e-3)
+    assert np.abs(found - expected).mean() < 3
+
+
+def test_gates_of_many_channels_stay():
+    graph, quantization = _gated((2, 4, 64), 64)
+    found, _ = widen_gates(graph, quantization)
+    assert _names(found) == _names(graph)
+
+
+def test_gates_in_float_stay():
+    graph, quantization = _gated((2, 4, 16), 16)
+    for name in ("product", "gate", "excite"):
+        in_float = Quantization(quantization.scales, frozenset({name}))
+        assert _names(widen_gates(graph, in_float)[0]) == _names(graph)
+    assert _names(widen_gates(graph, Quantization())[0]) == _names(graph)
