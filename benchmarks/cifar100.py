@@ -22,6 +22,7 @@ from mobilenet_tf.complexity import complexity
 from mobilenet_tf.machine import describe_machine
 
 _TRAIN_IMAGES, _TEST_IMAGES = 50_000, 10_000
+_OF_THE_MACHINE = ("output_dir", "data", "loaded")  # Paths, and layer by layer what one gave.
 _RECIPE = ("batch_size", "optimizer", "augmentation", "label_smoothing", "dropout_rate", "ema")
 
 
@@ -77,13 +78,12 @@ def read_run(run: str) -> dict[str, Any]:
     assert network.image_size is not None
     strides = layout.strides_for(network.spec, network.image_size, network.last_map)
     macs = complexity(network.spec, network.alpha, network.image_size, 100, strides).macs
-    # Paths are of the machine it ran on.
-    settings = {key: value for key, value in content.items() if key not in ("output_dir", "data")}
+    settings = {key: value for key, value in content.items() if key not in _OF_THE_MACHINE}
     settings["data"] = {key: content["data"][key] for key in ("train_split", "val_split", "seed")}
+    if config.weights is not None:
+        settings["weights"] = _name_of(config.weights)
     if config.teacher is not None:
-        folder, name = os.path.split(config.teacher.path)  # Of the .keras file.
-        known_as = os.path.basename(folder) if name == runs.MODEL else name
-        settings["teacher"] = content["teacher"] | {"path": known_as}
+        settings["teacher"] = content["teacher"] | {"path": _name_of(config.teacher.path)}
     history = curves.read_history(os.path.join(run, runs.HISTORY))
     return {
         "name": os.path.basename(os.path.normpath(run)),
@@ -94,6 +94,12 @@ def read_run(run: str) -> dict[str, Any]:
         "config": settings,
         "history": history,
     }
+
+
+def _name_of(path: str) -> str:
+    """The run's, or the file's where it lies in none."""
+    folder, name = os.path.split(os.path.normpath(path))
+    return os.path.basename(folder) if name == runs.MODEL else name
 
 
 def is_whole(record: dict[str, Any]) -> bool:

@@ -74,6 +74,18 @@ def test_a_teacher_is_named_without_its_place(tmp_path, capsys):
     assert str(tmp_path) not in json.dumps(record)
 
 
+def test_first_weights_are_named_without_their_place(tmp_path):
+    run = _run(tmp_path)
+    path = tmp_path / "run 0.25 50000" / runs.CONFIG
+    content = json.loads(path.read_text())
+    for weights, name in ((f"{tmp_path}/frozen", "frozen"), (f"{tmp_path}/x.h5", "x.h5")):
+        loaded = {"file": weights, "loaded": ["conv"]}
+        path.write_text(json.dumps(content | {"weights": weights, "loaded": loaded}))
+        record = cifar100.read_run(run)
+        assert record["config"]["weights"] == name
+        assert str(tmp_path) not in json.dumps(record)
+
+
 def test_held_out_images_make_an_ablation(tmp_path, capsys):
     run = _run(tmp_path, images=(45_000, 5_000), train_split="train[:90%]")
     assert cifar100.main([run]) == 0
