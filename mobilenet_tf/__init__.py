@@ -4,8 +4,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mobilenet_tf.applications import (
+        MobileNetV1,
+        MobileNetV2,
+        MobileNetV3Large,
+        MobileNetV3Small,
+    )
     from mobilenet_tf.imagenet import decode_predictions, preprocess_input
-    from mobilenet_tf.models import MobileNetV1, MobileNetV2, MobileNetV3Large, MobileNetV3Small
 
 __version__ = "0.1.0"
 
@@ -23,5 +28,5 @@ def __getattr__(name: str) -> Any:
     """Imports Keras only when a model is asked for: tables and --help do without."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "models" if name.startswith("MobileNet") else "imagenet"
+    module = "applications" if name.startswith("MobileNet") else "imagenet"
     return getattr(importlib.import_module(f"mobilenet_tf.{module}"), name)

@@ -78,8 +78,9 @@ class FusedBatchNormalization(layers.BatchNormalization):
     def call(self, inputs, training=None, mask=None):
         """See `keras.layers.BatchNormalization`; inputs (batch, h, w, channels)."""
         if not training or not self.trainable:
-            moments = [tf.convert_to_tensor(v) for v in (self.moving_mean, self.moving_variance)]
-            return self._normalize(inputs, *moments, is_training=False)[0]
+            mean = tf.convert_to_tensor(self.moving_mean)
+            variance = tf.convert_to_tensor(self.moving_variance)
+            return self._normalize(inputs, mean, variance, is_training=False)[0]
         outputs, mean, variance = self._normalize(inputs, None, None, is_training=True)
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))

@@ -10,7 +10,7 @@ import pytest
 
 import train as command
 from benchmarks import allreduce
-from mobilenet_tf import cluster, specs
+from mobilenet_tf import cluster, specs, train_options
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.complexity import complexity
 from mobilenet_tf.data.store import ArrayImages, Split
@@ -127,7 +127,7 @@ def test_kubernetes_manifest_starts_workers(tmp_path):
     hosts = json.loads(tf_config)["cluster"]["worker"]
     name, port = job["metadata"]["name"], container["ports"][0]["containerPort"]
     assert hosts == [f"{name}-{i}.{pod['subdomain']}:{port}" for i in range(3)]
-    args = command.parse_args(arguments[1:])
+    args = train_options.parse_args(arguments[1:], "")
     assert arguments[0] == "train.py" and args.go_on and args.batch_size % 3 == 0
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     assert args.output_dir.startswith(mounts[0]) and args.dataset.startswith(mounts[0])
@@ -149,7 +149,7 @@ def test_sbatch_script_starts_workers(tmp_path):
     )
     arguments = done.stdout.splitlines()[1:]
     start = arguments.index("train.py")
-    args = command.parse_args(arguments[start + 1 :])
+    args = train_options.parse_args(arguments[start + 1 :], "")
     assert (args.dataset, args.output_dir, args.go_on) == ("images", "run", True)
     assert "#SBATCH --nodes=3" in script.read_text() and args.batch_size % 3 == 0
 

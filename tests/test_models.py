@@ -11,7 +11,7 @@ from keras.src.applications import mobilenet_v3 as keras_v3
 from keras.src.utils import file_utils
 
 import mobilenet_tf
-from mobilenet_tf import imagenet, models, specs
+from mobilenet_tf import applications, imagenet, specs
 from mobilenet_tf.backbone import build_backbone
 from mobilenet_tf.complexity import complexity
 from mobilenet_tf.models import ModelOptions, build_model
@@ -20,10 +20,10 @@ NETWORKS = ("v1", "v2", "v3_small", "v3_large")
 every_network = pytest.mark.parametrize("network", NETWORKS)
 
 OURS = {
-    "v1": models.MobileNetV1,
-    "v2": models.MobileNetV2,
-    "v3_small": models.MobileNetV3Small,
-    "v3_large": models.MobileNetV3Large,
+    "v1": applications.MobileNetV1,
+    "v2": applications.MobileNetV2,
+    "v3_small": applications.MobileNetV3Small,
+    "v3_large": applications.MobileNetV3Large,
 }
 THEIRS = {
     "v1": keras.applications.MobileNet,
@@ -100,7 +100,7 @@ def test_signature_starts_with_that_of_keras(network):
 
 def test_package_offers_the_constructors():
     for name in ("MobileNetV1", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large"):
-        assert getattr(mobilenet_tf, name) is getattr(models, name)
+        assert getattr(mobilenet_tf, name) is getattr(applications, name)
     with pytest.raises(AttributeError, match="has no attribute 'MobileNetV4'"):
         mobilenet_tf.MobileNetV4  # noqa: B018
 
@@ -345,7 +345,7 @@ def test_batch_norm_settings(network, momentum, default):
 @every_network
 def test_constructors_pass_every_argument_on(network, monkeypatch):
     calls = []
-    monkeypatch.setattr(models, "_with_weights", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(applications, "_with_weights", lambda *arguments: calls.append(arguments))
     arguments = {
         "input_shape": (48, 64, 1),
         "alpha": 0.6,
@@ -468,7 +468,7 @@ def no_download(monkeypatch):
 
 def test_offline_error_is_one_line(no_download):
     with pytest.raises(ConnectionError) as error:
-        models.MobileNetV2()
+        applications.MobileNetV2()
     assert len(no_download) == 1
     message = str(error.value)
     assert message.startswith('weights="imagenet" must be downloaded and could not be; ')
@@ -512,7 +512,7 @@ def test_downloaded_file_is_loaded(monkeypatch, randomize, tmp_path):
     path = str(tmp_path / "cached.weights.h5")
     source.save_weights(path)
     monkeypatch.setattr(keras.utils, "get_file", lambda *args, **kwargs: path)
-    model = models.MobileNetV1(alpha=0.25, include_top=False)
+    model = applications.MobileNetV1(alpha=0.25, include_top=False)
     for expected, found in zip(source.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(found, expected)
 

@@ -9,18 +9,18 @@ import keras
 import numpy as np
 import pytest
 
-from mobilenet_tf import models, weights
+from mobilenet_tf import applications, weights
 from mobilenet_tf.weights import load_weights, transfer_weights
 
 
 def small_v3(**arguments):
     arguments = {"input_shape": (64, 64, 3), "weights": None, **arguments}
-    return models.MobileNetV3Small(**arguments)
+    return applications.MobileNetV3Small(**arguments)
 
 
 def small_v1(**arguments):
     arguments = {"input_shape": (32, 32, 3), "alpha": 0.25, "weights": None, **arguments}
-    return models.MobileNetV1(**arguments)
+    return applications.MobileNetV1(**arguments)
 
 
 def outputs(model, images):
@@ -193,13 +193,13 @@ def test_hdf5_file_of_something_else(source, tmp_path):
     [
         (
             "mobilenet_2_5_224_tf_no_top.h5",
-            models.MobileNetV1,
+            applications.MobileNetV1,
             keras.applications.MobileNet,
             0.25,
         ),
         (
             "mobilenet_v2_0.35_224_no_top.weights.h5",
-            models.MobileNetV2,
+            applications.MobileNetV2,
             keras.applications.MobileNetV2,
             0.35,
         ),
@@ -247,7 +247,7 @@ def test_published_classifier_on_photographs(shared):
     path = str(shared("weights/mobilenet_v1_0.25_224_1001_classes.h5"))
     peer = shared("peers/mobilenet_v1_0.25_224_float.tflite")
     images, labels = photographs(shared("data/imagenet_sample"))
-    model = models.MobileNetV1(alpha=0.25, classes=1001, weights=path)
+    model = applications.MobileNetV1(alpha=0.25, classes=1001, weights=path)
     ours = model.predict(images, batch_size=50, verbose=0).argmax(axis=1)
     theirs = tflite_outputs(peer, images).argmax(axis=1)
     np.testing.assert_array_equal(ours, theirs)
