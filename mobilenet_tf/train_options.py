@@ -14,7 +14,7 @@ _FINE_TUNING_RECIPE = (
 _FINE_TUNING_RUN = ("strategy", "weights", "seed", "output_dir", "tensorboard")
 
 
-def parse_args(argv: list[str] | None, description: str) -> argparse.Namespace:
+def parse_args(argv: list[str] | None, description: str | None) -> argparse.Namespace:
     """Parses the command line; exits with 2 on wrong usage.
 
     Args:

@@ -127,7 +127,7 @@ def test_kubernetes_manifest_starts_workers(tmp_path):
     hosts = json.loads(tf_config)["cluster"]["worker"]
     name, port = job["metadata"]["name"], container["ports"][0]["containerPort"]
     assert hosts == [f"{name}-{i}.{pod['subdomain']}:{port}" for i in range(3)]
-    args = train_options.parse_args(arguments[1:], "")
+    args = train_options.parse_args(arguments[1:], command.__doc__)
     assert arguments[0] == "train.py" and args.go_on and args.batch_size % 3 == 0
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
     assert args.output_dir.startswith(mounts[0]) and args.dataset.startswith(mounts[0])
@@ -149,7 +149,7 @@ def test_sbatch_script_starts_workers(tmp_path):
     )
     arguments = done.stdout.splitlines()[1:]
     start = arguments.index("train.py")
-    args = train_options.parse_args(arguments[start + 1 :], "")
+    args = train_options.parse_args(arguments[start + 1 :], command.__doc__)
     assert (args.dataset, args.output_dir, args.go_on) == ("images", "run", True)
     assert "#SBATCH --nodes=3" in script.read_text() and args.batch_size % 3 == 0
 
