@@ -1,8 +1,8 @@
 """Trains a MobileNet on a folder of labelled images or a TFDS data set."""
 
 import argparse
-import dataclasses
 import os
+import shlex
 import sys
 
 from mobilenet_tf import cli, cluster, legacy, train_options
@@ -31,6 +31,11 @@ def _choice(args: argparse.Namespace) -> cluster.Choice:
     choice = cluster.choose(args.strategy, os.environ)
     if choice.strategy == "none":
         return choice
+    if args.teacher:
+        raise cli.UsageError(
+            "--teacher trains in one process on one device; pass --strategy none. "
+            f"Received: {choice.strategy}"
+        )
     if train_options.is_fine_tuning(args):
         raise cli.UsageError(
             f"{train_options.option_names(train_options.FINE_TUNING)} train in one process; pass "
@@ -55,7 +60,7 @@ def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
         return 0
     devices = strategies.open_devices(choice)
     if args.resume is not None:
-        run = args.resume or runs.newest_run("runs", runs.CONFIG)
+        run = args.resume or runs.newest_interrupted("runs")
         result = training.resume(run, devices)
     elif begun:
         result = training.resume(args.output_dir, devices)
@@ -65,7 +70,7 @@ def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
     print(f"validation accuracy: {100 * result.val_accuracy:.2f} % (model.keras, last epoch)")
     print(f"best epoch: {result.best_epoch}, {100 * result.best_val_accuracy:.2f} % (best.keras)")
     print(f"curves: {os.path.join(result.run, runs.CURVES)}")
-    print(f"next: python convert_tflite.py --quantize int8 --model {result.run}")
+    print(f"next: python convert_tflite.py --quantize int8 --model {shlex.quote(result.run)}")
     return 0
 
 
@@ -74,14 +79,11 @@ def _check_same(args: argparse.Namespace) -> None:
     from mobilenet_tf import runs, train_settings
 
     begun, _ = runs.read_config(args.output_dir)
-    asked = train_settings.train_config(args)
-    if asked.network.image_size is None:
-        network = dataclasses.replace(asked.network, image_size=begun.network.image_size)
-        asked = dataclasses.replace(asked, network=network)
-    if dataclasses.replace(begun, output_dir=args.output_dir) != asked:
+    different = runs.differences(begun, train_settings.train_config(args))
+    if different:
         raise ValueError(
             "--go-on takes the options that the run was started with; choose another --output-dir "
-            f"for others. Received: {args.output_dir}"
+            f"for others. Received: {args.output_dir} with {', '.join(different)}"
         )
 
 
@@ -108,7 +110,7 @@ def _fine_tune(args: argparse.Namespace) -> int:
         print(f"run: {compressed.run}")
         print(f"validation accuracy: {100 * compressed.val_accuracy:.2f} % (model.keras)")
         run = compressed.run
-    print(f"next: python convert_tflite.py --quantize int8 --model {run}")
+    print(f"next: python convert_tflite.py --quantize int8 --model {shlex.quote(run)}")
     return 0
 
 

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from export import evaluation, report
-from mobilenet_tf import runs
+from mobilenet_tf import model_labels
 from mobilenet_tf.classifier import Classifier, TFLiteClassifier
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.provenance import Provenance
@@ -47,7 +47,7 @@ class Judge:
 def check_classes(classifier: Classifier, source: datasets.Source) -> None:
     """Raises `ValueError` unless model and data set have the same classes in order."""
     names, given = classifier.class_names, list(source.class_names)
-    unnamed = runs.labels_of(classifier.path) is None and len(names) == len(given)
+    unnamed = model_labels.of_model(classifier.path) is None and len(names) == len(given)
     if names != given and not unnamed:
         raise ValueError(
             "the data set must have the classes that the model was trained on, in the same "

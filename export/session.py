@@ -67,7 +67,7 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
         FileNotFoundError: no such model.
         ValueError: a run without a model, or a file of another kind.
     """
-    path = runs.model_path(runs.newest_run("runs", runs.MODEL) if model is None else model)
+    path = runs.model_path(runs.newest_finished("runs") if model is None else model)
     if not os.path.isfile(path):
         raise FileNotFoundError(
             "the model must be a finished run or a .keras file; run train.py first. "

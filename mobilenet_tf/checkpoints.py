@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +89,9 @@ def state_of(model: keras.Model, step: int, history: History) -> State:
 
 
 def save(run: str, state: State) -> None:
-    """Writes a checkpoint, then removes all but the last ones.
+    """Writes a checkpoint, then removes all but the last ones, and later steps.
+
+    Later ones are broken, or the training would have gone on from them.
 
     Args:
         run: the run's folder.
@@ -107,7 +108,9 @@ def save(run: str, state: State) -> None:
             np.savez(file, allow_pickle=False, **_stored(state))
             file.flush()
             os.fsync(file.fileno())
-    for _, old in paths(run)[_KEPT:]:
+    found = paths(run)
+    later = [path for step, path in found if step > state.step]
+    for old in later + [path for step, path in found if step <= state.step][_KEPT:]:
         os.remove(old)
 
 
@@ -155,7 +158,11 @@ def _restored(step: int, stored: dict[str, np.ndarray]) -> State:
 
 def remove(run: str) -> None:
     """Removes a run's checkpoints: it has ended and needs them no more."""
-    shutil.rmtree(os.path.join(run, FOLDER), ignore_errors=True)
+    clean(run)
+    with contextlib.suppress(OSError):  # It has ended well, whatever stays.
+        for _, path in paths(run):
+            os.remove(path)
+        os.rmdir(os.path.join(run, FOLDER))  # Not where somebody else's files are in it.
 
 
 def clean(run: str) -> None:

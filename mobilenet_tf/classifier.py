@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mobilenet_tf import runs
+from mobilenet_tf import model_labels, runs
 from mobilenet_tf.runtime import TFLiteModel
 
 SUFFIXES = (".keras", ".tflite")
@@ -49,7 +49,8 @@ class KerasClassifier:
         except Exception as error:  # A damaged archive raises many kinds.
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
-                f"the model must be an intact .keras file. Received: {path} ({reason})"
+                "the model must be an intact .keras file of Keras' own layers. "
+                f"Received: {path} ({reason})"
             ) from None
         self.path = path
         ends = [getattr(self.model, name, None) or () for name in ("inputs", "outputs")]
@@ -140,7 +141,7 @@ def _square_side(path: str, shape: Sequence[int | None]) -> int:
 
 
 def _class_names(path: str, classes: int) -> list[str]:
-    names = runs.labels_of(path)
+    names = model_labels.of_model(path)
     if names is None:
         return [f"class {i}" for i in range(classes)]
     if len(names) != classes:

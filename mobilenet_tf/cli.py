@@ -97,6 +97,20 @@ def whole_number(text: str) -> int:
     return _number(text, int, "a whole number of at least 0", lambda value: value >= 0)
 
 
+def seed(text: str) -> int:
+    """Option type: a whole number that random generators take."""
+    most = 2**32 - 1
+    rule = f"a whole number from 0 to {most}"
+    return _number(text, int, rule, lambda value: 0 <= value <= most)
+
+
+def name(text: str) -> str:
+    """Option type: a path or name; an empty one is an unset variable of a shell."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must not be empty. Received: {text!r}")
+    return text
+
+
 def positive_float(text: str) -> float:
     """Option type: a finite number above 0."""
     return _number(text, float, "a number above 0", lambda value: value > 0)
@@ -115,6 +129,11 @@ def non_negative_float(text: str) -> float:
 def fraction(text: str) -> float:
     """Option type: a number from 0 up to, not including, 1."""
     return _number(text, float, "a number from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+def part(text: str) -> float:
+    """Option type: a number between 0 and 1."""
+    return _number(text, float, "a number above 0 and below 1", lambda value: 0 < value < 1)
 
 
 def share(text: str) -> float:

@@ -102,10 +102,10 @@ def _from_tf_config(text: str) -> Cluster | None:
     if not isinstance(task, dict) or "type" not in task or "index" not in task:
         raise _broken(f"task {json.dumps(task)}, without type or index")
     kind, index = task["type"], str(task["index"])
-    if kind not in workers:
+    if not isinstance(kind, str) or kind not in workers:
         raise _broken(f"task type {json.dumps(kind)}, but a cluster of {', '.join(workers)}")
     count = len(workers[kind])
-    if not (index.isascii() and index.isdigit() and int(index) < count):
+    if not (_is_digits(index) and int(index) < count):
         raise _broken(f"task index {index} of {count} of type {kind}")
     before = len(workers.get("chief", ())) if kind == "worker" else 0
     size = sum(len(addresses) for addresses in workers.values())
@@ -139,7 +139,12 @@ def _is_address(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     host, _, port = value.rpartition(":")
-    return bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
+    return bool(host) and _is_digits(port) and 0 < int(port) < 65536
+
+
+def _is_digits(text: str) -> bool:
+    """True for what `int` reads; it refuses other digits, such as raised ones."""
+    return text.isascii() and text.isdigit()
 
 
 def _broken(received: str) -> UsageError:
@@ -154,7 +159,7 @@ def _from_slurm(environ: Mapping[str, str]) -> Cluster | None:
     if "SLURM_STEP_NUM_TASKS" not in environ or "SLURM_PROCID" not in environ:
         return None
     rank, size = environ["SLURM_PROCID"], environ["SLURM_STEP_NUM_TASKS"]
-    if not (rank.isdigit() and size.isdigit() and int(rank) < int(size)):
+    if not (_is_digits(rank) and _is_digits(size) and int(rank) < int(size)):
         raise UsageError(
             "SLURM_PROCID must be below SLURM_STEP_NUM_TASKS, as srun sets them. "
             f"Received: {rank} and {size}"

@@ -20,7 +20,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from mobilenet_tf import files, runs
+import numpy as np
+
+from mobilenet_tf import files, model_labels, runs
 from mobilenet_tf.classifier import KerasClassifier
 from mobilenet_tf.engine import USES_TF_KERAS, keras
 from mobilenet_tf.progress import say
@@ -54,7 +56,7 @@ class Teacher:
         classifier = KerasClassifier(settings.path)
         self.gives_logits = _gives_logits(classifier.model)
         _check_classes(classifier, class_names)
-        self.has_names = runs.labels_of(settings.path) is not None
+        self.has_names = model_labels.of_model(settings.path) is not None
         self.image_size = classifier.image_size
         self._model = training_form(classifier.model)  # Computes the same, faster.
         self._model.trainable = False
@@ -144,6 +146,7 @@ def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherCo
         )
     settings = dataclasses.replace(settings, path=path)
     teacher = Teacher(settings, class_names)
+    _try(teacher, path)
     kind = "logits" if teacher.gives_logits else "probabilities"
     size = f"{teacher.image_size}x{teacher.image_size}"
     say(
@@ -153,6 +156,24 @@ def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherCo
     if not teacher.has_names:
         say(f"note: it names no classes; only their number, {len(class_names)}, was compared")
     return dataclasses.replace(settings, sha256=files.sha256(path))
+
+
+def _try(teacher: Teacher, path: str) -> None:
+    """Asks a teacher about an image of noise: what breaks should not do so in the first step."""
+    side = teacher.image_size
+    image = np.random.default_rng(0).uniform(0, 255, (1, side, side, 3)).astype(np.float32)
+    try:
+        scores = keras.ops.convert_to_numpy(teacher(keras.ops.convert_to_tensor(image)))
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ValueError(
+            "a teacher must take float32 images and give one score per class. "
+            f"Received: {path} ({reason})"
+        ) from None
+    if not np.isfinite(scores).all():
+        raise ValueError(
+            f"a teacher's scores must be finite numbers. Received: {path}, whose are not"
+        )
 
 
 def student(
@@ -191,7 +212,7 @@ def _check_classes(classifier: KerasClassifier, class_names: Sequence[str]) -> N
             f"{rule}. Received: {classifier.path} with outputs {tuple(shape)} for "
             f"{len(class_names)} classes"
         )
-    if runs.labels_of(classifier.path) is None:
+    if model_labels.of_model(classifier.path) is None:
         return
     for i, (theirs, ours) in enumerate(zip(classifier.class_names, class_names, strict=True)):
         if theirs != ours:

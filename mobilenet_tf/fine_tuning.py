@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shlex
 from typing import Any
 
 from mobilenet_tf import fitting, runs, training, weights
@@ -66,7 +67,8 @@ def open_run(config: runs.TrainConfig) -> FineTuning:
     if not os.path.isfile(base):
         raise ValueError(
             "the run to start from must be a finished one; go on with it first: python train.py "
-            f"--resume {config.weights}. Received: {config.weights} without {runs.MODEL}"
+            f"--resume {shlex.quote(str(config.weights))}. "
+            f"Received: {config.weights} without {runs.MODEL}"
         )
     source = datasets.open_source(config.data)
     job = training.prepare(config, source, run="")

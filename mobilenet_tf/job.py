@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mobilenet_tf import distillation, files, runs, weights
+from mobilenet_tf import distillation, files, model_labels, weights
 from mobilenet_tf.data.store import Split
 from mobilenet_tf.distribution import ONE_DEVICE, Devices
 from mobilenet_tf.engine import USES_TF_KERAS, keras
@@ -103,4 +103,4 @@ def save_model(model: keras.Model, job: Job, path: str) -> None:
     plain.set_weights(model.get_weights())
     with files.replacing(path) as temporary:
         plain.save(temporary)
-        runs.embed_labels(temporary, job.class_names)
+        model_labels.embed(temporary, job.class_names)

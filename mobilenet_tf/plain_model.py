@@ -10,7 +10,7 @@ holds the random weights that the run would begin with on Keras 3.
 import argparse
 import sys
 
-from mobilenet_tf import cli, files, legacy, processes, runs
+from mobilenet_tf import cli, files, legacy, model_labels, processes, runs
 
 _TIMEOUT_S = 600.0  # A cluster's file system can take long to import TensorFlow from.
 
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     model = untrained_model(config, len(content["class_names"]), content["resolved"]["bn_momentum"])
     with files.replacing(args.path) as temporary:
         model.save(temporary)
-        runs.embed_labels(temporary, content["class_names"])
+        model_labels.embed(temporary, content["class_names"])
     return 0
 
 

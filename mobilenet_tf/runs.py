@@ -23,8 +23,7 @@ import importlib.metadata
 import json
 import os
 import platform
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 try:
@@ -42,6 +41,7 @@ CONFIG, HISTORY, CURVES = "config.json", "history.csv", "curves.png"
 QUANTIZATION, INT8_CHECK = "quantization.npz", "int8_check.json"
 # Not in the files of the first releases.
 _LATER_SETTINGS = ("quantization_aware", "sparsity", "clusters", "teacher")
+_PATHS = ("data.dataset", "data.val_dataset", "data.data_dir", "weights", "teacher.path")
 _PACKAGES = ("tensorflow", "keras", "tensorflow-datasets", "numpy", "pillow")
 
 
@@ -168,8 +168,18 @@ def package_versions() -> dict[str, str]:
 
 
 def check_output_dir(output_dir: str | None) -> None:
-    """Raises `ValueError` where a new run's folder is none or has files in it already."""
-    if output_dir is None or not os.path.exists(output_dir):
+    """Raises `ValueError` where a new run's folder cannot be made or has files in it already."""
+    if output_dir is None:
+        return
+    if not os.path.exists(output_dir):
+        parent = os.path.dirname(os.path.abspath(output_dir))
+        while not os.path.exists(parent):
+            parent = os.path.dirname(parent)
+        if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+            raise ValueError(
+                "a run needs a folder that can be made; choose another --output-dir. "
+                f"Received: {output_dir}, under {parent}"
+            )
         return
     if not os.path.isdir(output_dir) or not all(map(files.is_leftover, os.listdir(output_dir))):
         raise ValueError(
@@ -267,63 +277,72 @@ def read_config(run: str) -> tuple[TrainConfig, dict[str, Any]]:
     return config, content
 
 
-def newest_run(root: str, file_name: str) -> str:
-    """The run under `root` whose `file_name` was written last.
+def differences(begun: TrainConfig, asked: TrainConfig) -> list[str]:
+    """Settings that `asked` has otherwise than a run that has begun, in words.
+
+    Paths are compared by the place that they mean; what a run found out by
+    itself (the data set's image size, the teacher's hash) is not asked for.
+    """
+    mine, theirs = _flat(dataclasses.asdict(begun)), _flat(dataclasses.asdict(asked))
+    found = []
+    for key in sorted(mine | theirs):
+        old, new = mine.get(key), theirs.get(key)
+        known_later = key in ("network.image_size", "teacher.sha256") and new is None
+        if key == "output_dir" or known_later or old == new:
+            continue
+        if key in _PATHS and old and new and _place(old) == _place(new):
+            continue
+        found.append(f"{key.rpartition('.')[2]} {new} for {old}")
+    return found
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in settings.items():
+        nested = isinstance(value, dict)
+        flat.update(_flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value})
+    return flat
+
+
+def _place(path: str) -> str:
+    return os.path.realpath(model_path(path)) if os.path.exists(path) else path
+
+
+def newest_finished(root: str) -> str:
+    """The run under `root` whose model.keras was written last.
 
     Raises:
         ValueError: there is none.
     """
-    candidates = []
-    for entry in os.scandir(root) if os.path.isdir(root) else ():
-        path = os.path.join(entry.path, file_name)
-        if os.path.isfile(path) and os.path.isfile(os.path.join(entry.path, CONFIG)):
-            candidates.append((os.path.getmtime(path), entry.path))
-    if not candidates:
+    ended = [run for run in _runs_under(root) if os.path.isfile(os.path.join(run, MODEL))]
+    if not ended:
         raise ValueError(
-            f"there is no run with a {file_name} yet; run train.py first or name one. "
+            f"there is no run with a {MODEL} yet; run train.py first or name one. "
             f"Received: {root}/"
         )
-    return max(candidates)[1]
+    return max(ended, key=lambda run: os.path.getmtime(os.path.join(run, MODEL)))
+
+
+def newest_interrupted(root: str) -> str:
+    """The run under `root` that was begun last of those that have not ended.
+
+    Raises:
+        ValueError: there is none.
+    """
+    begun = [run for run in _runs_under(root) if not os.path.isfile(os.path.join(run, MODEL))]
+    if not begun:
+        raise ValueError(
+            "there is no interrupted run to go on with; name one or start a new one. "
+            f"Received: {root}/"
+        )
+    return max(begun, key=lambda run: os.path.getmtime(os.path.join(run, CONFIG)))
+
+
+def _runs_under(root: str) -> list[str]:
+    entries = os.scandir(root) if os.path.isdir(root) else ()
+    return [one.path for one in entries if os.path.isfile(os.path.join(one.path, CONFIG))]
 
 
 def model_path(path: str) -> str:
     """The model file that a path means: of a run its finished network, else itself."""
     return os.path.join(path, MODEL) if os.path.isdir(path) else path
-
-
-def write_labels(path: str, class_names: Sequence[str]) -> None:
-    """Writes class names, one a line, in the order of the outputs."""
-    files.write_text(path, "".join(f"{name}\n" for name in class_names))
-
-
-def embed_labels(model_path: str, class_names: Sequence[str]) -> None:
-    """Puts labels.txt into a .keras file, which is a zip; Keras ignores it."""
-    with zipfile.ZipFile(model_path, "a") as archive:
-        archive.writestr(LABELS, "".join(f"{name}\n" for name in class_names))
-
-
-def labels_of(model_path: str) -> list[str] | None:
-    """Class names that travel with a model.
-
-    Args:
-        model_path: a .keras or .tflite file.
-
-    Returns:
-        Those inside the file, else those of labels.txt or <model>.json beside
-        it, else None.
-    """
-    if zipfile.is_zipfile(model_path):
-        with zipfile.ZipFile(model_path) as archive:
-            if LABELS in archive.namelist():
-                return archive.read(LABELS).decode("utf-8").splitlines()
-    report = os.path.splitext(model_path)[0] + ".json"
-    if os.path.isfile(report):
-        with open(report, encoding="utf-8") as file:
-            names = json.load(file).get("class_names")
-        if names:
-            return names
-    beside = os.path.join(os.path.dirname(model_path), LABELS)
-    if os.path.isfile(beside):
-        with open(beside, encoding="utf-8") as file:
-            return file.read().splitlines()
-    return None

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from mobilenet_tf import cluster
+from mobilenet_tf import cluster, rendezvous
 from mobilenet_tf.cli import UsageError, WorkError
 from mobilenet_tf.distribution import ONE_DEVICE, Devices, Replicas
 from mobilenet_tf.progress import say
+from mobilenet_tf.runs import CONFIG
 
 _PORT = 8888  # Of the first task of a SLURM node.
 # What TensorFlow raises where another process is gone.
@@ -34,12 +35,18 @@ def open_devices(choice: cluster.Choice) -> Devices:
 
     Returns:
         The devices to train on.
+
+    Raises:
+        UsageError: SLURM_* variables that are not as srun sets them.
+        WorkError: this process's port is in use.
     """
     if choice.cluster is not None:
         if choice.cluster.source == cluster.SLURM:
             os.environ[cluster.TF_CONFIG] = _slurm_tf_config(choice.cluster)
         size = choice.cluster.size
-        say(f"waiting for {size} workers: {_addresses()}")
+        own, others = rendezvous.addresses(os.environ[cluster.TF_CONFIG])
+        say(f"{own} waits for {', '.join(others) or 'nobody'}")
+        rendezvous.meet(own, others)
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
         say(f"{size} workers, {strategy.num_replicas_in_sync} replicas; worker 0 reports")
         return Replicas(strategy, choice)
@@ -49,12 +56,6 @@ def open_devices(choice: cluster.Choice) -> Devices:
             say("note: --strategy mirrored found one device to train on")
         return Replicas(strategy, choice)
     return ONE_DEVICE
-
-
-def _addresses() -> str:
-    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    tasks = resolver.cluster_spec().as_dict()
-    return ", ".join(address for kind in sorted(tasks) for address in tasks[kind])
 
 
 def _slurm_tf_config(own: cluster.Cluster) -> str:
@@ -116,7 +117,8 @@ def naming_losses(choice: cluster.Choice, run: str) -> Iterator[None]:
     except _LOSSES as error:
         if choice.cluster is None:
             raise
+        begun = os.path.isfile(os.path.join(run, CONFIG))
         raise WorkError(
-            f"a worker was lost; start all of them again with --resume {run}. "
+            f"a worker was lost; start all of them again{f' with --resume {run}' * begun}. "
             f"Received: {type(error).__name__} from TensorFlow"
         ) from None

@@ -90,17 +90,26 @@ def _refuse(
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--dataset",
+        type=cli.name,
         default="cifar10",
         metavar="NAME|DIR",
         help="a TFDS data set, the built-in `shapes`, or a folder with a subfolder per class",
     )
-    group.add_argument("--val-dataset", metavar="DIR", help="a folder to validate on")
     group.add_argument(
-        "--val-fraction", type=cli.fraction, default=0.2, help="of a folder held out to validate"
+        "--val-dataset", type=cli.name, metavar="DIR", help="a folder to validate on"
     )
-    group.add_argument("--train-split", metavar="SPLIT", help="TFDS split, such as train[:90%%]")
-    group.add_argument("--val-split", metavar="SPLIT", help="TFDS split, such as train[90%%:]")
-    group.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its data sets")
+    group.add_argument(
+        "--val-fraction", type=cli.part, default=0.2, help="of a folder held out to validate"
+    )
+    group.add_argument(
+        "--train-split", type=cli.name, metavar="SPLIT", help="TFDS split, such as train[:90%%]"
+    )
+    group.add_argument(
+        "--val-split", type=cli.name, metavar="SPLIT", help="TFDS split, such as train[90%%:]"
+    )
+    group.add_argument(
+        "--data-dir", type=cli.name, metavar="DIR", help="where TFDS keeps its data sets"
+    )
     group.add_argument(
         "--skip-bad-images", action="store_true", help="leave out unreadable images and go on"
     )
@@ -108,7 +117,10 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_teacher_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--teacher", metavar="PATH", help="a run or .keras of the same classes to learn from"
+        "--teacher",
+        type=cli.name,
+        metavar="PATH",
+        help="a run or .keras of the same classes to learn from",
     )
     group.add_argument(
         "--teacher-temperature",
@@ -183,7 +195,9 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_run_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--weights", metavar="PATH", help="a run, .keras or .h5 to start from")
+    group.add_argument(
+        "--weights", type=cli.name, metavar="PATH", help="a run, .keras or .h5 to start from"
+    )
     group.add_argument(
         "--freeze-backbone", action="store_true", help="train the classifier only (with --weights)"
     )
@@ -204,15 +218,18 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
         metavar="N",
         help="fine-tune the run of --weights with N different weights per layer",
     )
-    group.add_argument("--seed", type=cli.whole_number, default=0, help="of everything random")
-    group.add_argument("--output-dir", metavar="DIR", help="new run folder (default: in runs/)")
+    group.add_argument("--seed", type=cli.seed, default=0, help="of everything random")
+    group.add_argument(
+        "--output-dir", type=cli.name, metavar="DIR", help="new run folder (default: in runs/)"
+    )
     group.add_argument(
         "--tensorboard", action="store_true", help="write event files for TensorBoard"
     )
     group.add_argument(
         "--resume",
         nargs="?",
-        const="",
+        const=(),  # Without a name; "" is a name that is missing.
+        type=cli.name,
         metavar="RUN",
         help="go on with an interrupted run (default: the newest) from its last checkpoint",
     )

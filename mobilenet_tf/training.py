@@ -1,8 +1,10 @@
 """Training a network: from a config to a run folder."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
+import shlex
 import shutil
 from typing import Any
 
@@ -12,6 +14,7 @@ from mobilenet_tf import (
     distillation,
     files,
     fitting,
+    model_labels,
     plain_model,
     runs,
     transfer,
@@ -65,8 +68,9 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
         WorkError: the training failed or was interrupted; what there is of it
             is saved.
     """
-    if devices.is_chief:
-        runs.check_output_dir(config.output_dir)  # Not after an hour of reading images.
+    if devices.is_chief:  # Not after an hour of reading images.
+        runs.check_output_dir(config.output_dir)
+        _check_outside_data(config)
     devices.check_batch(config.recipe.batch_size)
     source = datasets.open_source(config.data)
     config = _with_image_size(config, source)
@@ -89,6 +93,19 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
         job = _with_template(start_run(job, run, loaded))
         _set_first_weights(job, model)
         return _fit(job, model, state=None)
+
+
+def _check_outside_data(config: TrainConfig) -> None:
+    """A run inside a folder of classes would be one more class of the next training."""
+    run = os.path.realpath(config.output_dir or "runs")
+    for folder in (config.data.dataset, config.data.val_dataset):
+        if folder and os.path.isdir(folder):
+            root = os.path.realpath(folder)
+            if os.path.commonpath([root, run]) == root:
+                raise ValueError(
+                    "a run must lie outside the folder of images; choose another --output-dir. "
+                    f"Received: {config.output_dir or 'runs'} in {folder}"
+                )
 
 
 def _facts(job: Job, step: int) -> list[Any]:
@@ -138,7 +155,7 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
         "resolved": resolved,
     } | (loaded or {})
     runs.write_config(job.run, config, details)
-    runs.write_labels(os.path.join(job.run, runs.LABELS), job.class_names)
+    model_labels.write(os.path.join(job.run, runs.LABELS), job.class_names)
     return job
 
 
@@ -155,7 +172,7 @@ def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
     if config.fine_tunes:
         raise ValueError(
             "a run of --quantization-aware, --prune or --cluster cannot go on; start it again "
-            f"with --weights {config.weights}. Received: {run}"
+            f"with --weights {shlex.quote(str(config.weights))}. Received: {run}"
         )
     if content.get("engine", "keras") != _ENGINE:
         raise ValueError(
@@ -167,7 +184,8 @@ def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
     with runs.locked(own):
         if os.path.isfile(os.path.join(run, runs.MODEL)):
             raise ValueError(
-                f"a run that has ended cannot go on; start a new one with --weights {run}. "
+                f"a run that has ended cannot go on; start a new one with --weights "
+                f"{shlex.quote(run)}. "
                 f"Received: {run} with its {runs.MODEL}"
             )
         checkpoints.clean(own)
@@ -193,7 +211,7 @@ def _reopened(run: str, config: TrainConfig, content: dict[str, Any]) -> Job:
 def _resume(job: Job, state: checkpoints.State | None) -> TrainResult:
     model = compiled_model(job)
     job.devices.agree(_facts(job, step=state.step if state else 0))
-    runs.write_labels(os.path.join(job.run, runs.LABELS), job.class_names)
+    model_labels.write(os.path.join(job.run, runs.LABELS), job.class_names)
     job = _with_template(job)
     if state is not None:
         with files.naming(job.run), job.devices.scope():
@@ -262,12 +280,13 @@ def prepare(config: TrainConfig, source: datasets.Source, run: str) -> Job:
 def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> TrainResult:
     with deferred() as interruption:
         record = Recorder(job, interruption, state)
-        to_go_on = f"to go on: python train.py --resume {job.run}"
+        to_go_on = f"to go on: python train.py --resume {shlex.quote(job.run)}"
         try:
             fitting.fit(job, model, [record], record.step)
             return _finish(job, model, record)
         except KeyboardInterrupt:
-            draw_curves(job, record)
+            with contextlib.suppress(OSError):  # A full disk; how to go on matters more.
+                draw_curves(job, record)
             steps = record.step % job.resolved.steps_per_epoch
             raise WorkError(
                 f"interrupted; {to_go_on}. Received: {interruption.received or 'Ctrl-C'} after "

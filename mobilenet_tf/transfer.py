@@ -4,6 +4,8 @@ import dataclasses
 import os
 from typing import Any
 
+import numpy as np
+
 from mobilenet_tf import narrowing, runs, weights
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.engine import keras, layers
@@ -66,7 +68,16 @@ def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:
         raise ValueError(
             f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
         )
-    arrays, sliced = narrowing.narrowed(model, weights.read_weights(path, model))
+    given = weights.read_weights(path, model)
+    broken = sorted(
+        name for name, arrays in given.items() if not all(np.isfinite(one).all() for one in arrays)
+    )
+    if broken:
+        raise ValueError(
+            "weights to start from must be finite numbers; use another file. "
+            f"Received: {path} with NaN or infinity in {broken[0]}"
+        )
+    arrays, sliced = narrowing.narrowed(model, given)
     report = dataclasses.replace(weights.assign_weights(model, arrays), sliced=sliced)
     if not report.loaded:
         raise ValueError(

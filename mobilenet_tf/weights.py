@@ -5,13 +5,14 @@ Keras 3 and tf_keras, between networks with different tops, and from
 keras.applications' files to ours.
 """
 
+import collections
 import dataclasses
 import io
 import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -22,6 +23,7 @@ from mobilenet_tf.engine import keras
 
 WeightsByLayer = dict[str, list[np.ndarray]]
 
+_TOP_LAYERS = 2  # Of one class: V3's classifier is two convolutions.
 _NAMED_LAYERS = 6  # More names make a message that nobody reads.
 
 
@@ -125,7 +127,10 @@ def read_weights(path: str, model: keras.Model) -> WeightsByLayer:
     check_path(path)
     try:
         weights = _read(str(path), model)
-    except (OSError, KeyError, zipfile.BadZipFile, json.JSONDecodeError) as error:
+    except (
+        *(OSError, KeyError, TypeError, AttributeError),  # Damage may look like any of them.
+        *(zipfile.BadZipFile, json.JSONDecodeError),
+    ) as error:
         raise ValueError(
             f"a weights file must be an intact Keras file. Received: {path} ({error})"
         ) from None
@@ -173,10 +178,40 @@ def _read(path: str, model: keras.Model) -> WeightsByLayer:
                 return _read_numbered(file, layers)
     with h5py.File(path, "r") as file:
         if "layers" in file or "_layer_checkpoint_dependencies" in file:
-            return _read_numbered(
-                file, [(_class_name(layer), layer.name) for layer in model.layers]
-            )
+            return _read_weights_h5(file, model, path)
         return _read_named(file["model_weights"] if "model_weights" in file else file)
+
+
+def _read_weights_h5(file: Any, model: keras.Model, path: str) -> WeightsByLayer:
+    """A .weights.h5 of Keras 3: by the names in it, else by class and number."""
+    groups = _groups(file)
+    kept = {key: groups[key]["vars"] for key in groups if len(groups[key].get("vars", ()))}
+    names = {key: variables.attrs.get("name") for key, variables in kept.items()}
+    if kept and all(names.values()):
+        return {str(names[key]): _arrays(variables) for key, variables in kept.items()}
+    own = {layer.name for layer in model.layers}
+    if not own & set(kept):  # Some files have layers' names for keys.
+        _check_counts(kept, model, path)
+    return _read_numbered(file, [(_class_name(layer), layer.name) for layer in model.layers])
+
+
+def _check_counts(keys: Iterable[str], model: keras.Model, path: str) -> None:
+    """Refuses another network's file, whose n-th convolution is another layer than ours.
+
+    A top is a convolution or two, or a dense layer: those may differ.
+    """
+    stored = collections.Counter(re.sub(r"_\d+$", "", key) for key in keys)
+    wanted = collections.Counter(
+        _snake_case(_class_name(layer)) for layer in model.layers if layer.weights
+    )
+    for kind in sorted(stored | wanted):
+        spare = _TOP_LAYERS if kind in ("conv2d", "dense") else 0
+        if abs(stored[kind] - wanted[kind]) > spare:
+            raise ValueError(
+                "a weights file without layer names must be of the same network; check version, "
+                f"size and form. Received: {path} with {stored[kind]} layers of kind {kind}, not "
+                f"{wanted[kind]}"
+            )
 
 
 def _class_name(layer: keras.layers.Layer) -> str:
@@ -207,14 +242,21 @@ def _layers_of(archive: zipfile.ZipFile) -> list[tuple[str, str]]:
 
 def _read_numbered(file: Any, layers: list[tuple[str, str]]) -> WeightsByLayer:
     return {
-        layer_name: [np.asarray(variables[str(i)]) for i in range(len(variables))]
-        for layer_name, variables in _numbered_groups(file, layers)
+        layer_name: _arrays(variables) for layer_name, variables in _numbered_groups(file, layers)
     }
+
+
+def _arrays(variables: Any) -> list[np.ndarray]:
+    return [np.asarray(variables[str(i)]) for i in range(len(variables))]
+
+
+def _groups(file: Any) -> Any:
+    return file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
 
 
 def _numbered_groups(file: Any, layers: list[tuple[str, str]]) -> Iterator[tuple[str, Any]]:
     """Keras 3's layout: groups named by class and counted in layer order."""
-    groups = file["layers"] if "layers" in file else file["_layer_checkpoint_dependencies"]
+    groups = _groups(file)
     counts: dict[str, int] = {}
     for class_name, layer_name in layers:
         kind = _snake_case(class_name)

@@ -74,6 +74,12 @@ USAGE = [
     ("--version v1 --minimalistic", ["minimalistic", "Received"]),
 ]
 TRAIN_USAGE = [
+    ("--version v1 --seed 99999999999999", ["--seed", "4294967295", "Received: 99999999999999"]),
+    ("--version v1 --val-fraction 0", ["--val-fraction", "above 0", "Received: 0"]),
+    ("--version v1 --output-dir=", ["--output-dir", "not be empty", "Received: ''"]),
+    ("--version v1 --weights=", ["--weights", "not be empty"]),
+    ("--version v1 --teacher=", ["--teacher", "not be empty"]),
+    ("--resume=", ["--resume", "not be empty"]),
     ("--version v1 --epochs 0", ["--epochs", "at least 1", "Received: 0"]),
     ("--version v1 --epochs 1.5", ["--epochs", "Received: 1.5"]),
     ("--version v1 --batch-size -1", ["--batch-size", "Received: -1"]),
@@ -111,7 +117,7 @@ TRAIN_WORK = [
     (f"{V1} pets --weights notes.txt", ["Received: notes.txt"]),
     (f"{V1} pets --weights empty", ["Received: empty"]),
     (f"{V1} pets --output-dir lonely", ["new or empty", "--resume", "Received: lonely"]),
-    ("--resume", ["train.py first", "Received"]),
+    ("--resume", ["no interrupted run", "Received"]),
     ("--resume missing", ["Received: missing"]),
 ]
 CONVERT = [

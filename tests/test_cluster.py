@@ -73,6 +73,14 @@ def test_ranks_of_slurm():
         (_task(["a:1", "b:99999"]), "must be a list of host:port"),
         (_task(["a:1", "a:1"]), "twice"),
         (_task(TWO, chief=["c:1", "d:1"]), "2 chiefs"),
+        (
+            _tf_config({"cluster": {"worker": TWO}, "task": {"type": ["worker"], "index": 0}}),
+            "type",
+        ),
+        (
+            _tf_config({"cluster": {"worker": TWO}, "task": {"type": {}, "index": 0}}),
+            "task type {}",
+        ),
     ],
 )
 def test_broken_tf_config_is_one_line_and_exit_2(environ, received, monkeypatch, capsys):
@@ -89,6 +97,9 @@ def test_broken_tf_config_is_one_line_and_exit_2(environ, received, monkeypatch,
         ({}, "--version v1 --strategy multi_worker", "needs a cluster"),
         (_task(TWO), "--version v1", "need --output-dir or --resume"),
         (_task(TWO), "--prune 0.5 --weights x", "train in one process; pass --strategy none"),
+        (_task(TWO), "--version v1 --teacher x --output-dir y", "--teacher trains in one process"),
+        ({}, "--version v1 --teacher x --strategy mirrored", "pass --strategy none"),
+        ({"SLURM_PROCID": "²", "SLURM_STEP_NUM_TASKS": "3"}, "--version v1", "SLURM_PROCID must"),
     ],
 )
 def test_wrong_usage(environ, options, line, monkeypatch, capsys):

@@ -14,7 +14,7 @@ import pytest
 from image_files import make_folder
 
 import train as train_cli
-from mobilenet_tf import checkpoints, distillation, files, runs, training
+from mobilenet_tf import checkpoints, distillation, files, model_labels, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras, layers
 from mobilenet_tf.recipe import Recipe
@@ -41,7 +41,7 @@ def save_teacher(path, activation="softmax", labels=CLASSES, classes=3) -> str:
     )
     model.save(path)
     if labels is not None:
-        runs.embed_labels(str(path), labels)
+        model_labels.embed(str(path), labels)
     return str(path)
 
 
@@ -273,6 +273,70 @@ def test_a_teacher_of_two_outputs_is_refused(data, tmp_path):
     keras.Model(image, [scores, scores]).save(path)
     line = _error("--version", "v1", "--dataset", data, "--teacher", path)
     assert "one input and one output" in line and f"{path} with 1 and 2" in line
+
+
+def _takes_bytes():
+    image = keras.Input((32, 32, 3), dtype="uint8")
+    x = keras.layers.Rescaling(1.0)(image)
+    return keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(x)))
+
+
+def _gives_a_dictionary():
+    image = keras.Input((32, 32, 3))
+    return keras.Model(image, {"a": keras.layers.Dense(3)(keras.layers.Flatten()(image))})
+
+
+def _is_not_finite():
+    image = keras.Input((32, 32, 3))
+    model = keras.Model(image, keras.layers.Dense(3)(keras.layers.Flatten()(image)))
+    model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize(
+    "make, rule",
+    [
+        (_gives_a_dictionary, "must take float32 images and give one score per class"),
+        (_is_not_finite, "scores must be finite"),
+    ],
+)
+def test_a_teacher_that_cannot_be_asked_leaves_no_run(data, tmp_path, make, rule):
+    path, run = str(tmp_path / "odd.keras"), tmp_path / "run"
+    make().save(path)
+    line = _error(
+        *("--version", "v1", "--dataset", data, "--teacher", path, "--output-dir", str(run))
+    )
+    assert rule in line and f"Received: {path}" in line and not run.exists()
+
+
+def test_a_teacher_of_bytes_is_refused_or_asked(tmp_path):
+    """Whichever Keras makes of it, nothing is left to the first step."""
+    path = str(tmp_path / "bytes.keras")
+    _takes_bytes().save(path)
+    try:
+        distillation.identified(TeacherConfig(path), CLASSES)
+    except ValueError as error:
+        assert f"Received: {path}" in str(error)
+
+
+def test_odd_names_beside_a_teacher(tmp_path):
+    path = save_teacher(tmp_path / "teacher.keras", labels=None)
+    for content in ("[1, 2]", '{"class_names": 3}', '{"class_names": [1]}', "{", "\xff"):
+        (tmp_path / "teacher.json").write_text(content)
+        distillation.identified(TeacherConfig(path), CLASSES)  # Another program's file.
+    (tmp_path / runs.LABELS).write_bytes(b"caf\xe9\n")
+    with pytest.raises(ValueError, match=f"UTF-8 text. Received: {tmp_path}"):
+        distillation.identified(TeacherConfig(path), CLASSES)
+
+
+def test_the_same_command_goes_on_with_its_teacher(taught, data, teacher_path):
+    asked = _config(data, "elsewhere", TeacherConfig(teacher_path))
+    begun, _ = runs.read_config(taught[0])
+    assert begun.teacher.sha256 and runs.differences(begun, asked) == []
+    other = dataclasses.replace(asked, teacher=TeacherConfig("other.keras", weight=0.5))
+    assert [line.split()[0] for line in runs.differences(begun, other)] == ["path", "weight"]
+    without = dataclasses.replace(asked, teacher=None)
+    assert any(line.startswith("weight None for 0.9") for line in runs.differences(begun, without))
 
 
 @pytest.mark.parametrize("name", ["missing.keras", "missing", "text.keras", "model.tflite"])

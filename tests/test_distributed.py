@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from image_files import save
 
-from mobilenet_tf import checkpoints, runs
+from mobilenet_tf import checkpoints, model_labels, runs
 
 TESTS = pathlib.Path(__file__).resolve().parent
 CLASSES = {"blue": (40, 60, 210), "green": (50, 200, 60), "red": (210, 50, 40)}
@@ -180,7 +180,7 @@ def test_model_is_that_of_one_process_in_plain_keras(of, alone, request):
 
 def test_run_folder_is_that_of_one_process(three, alone):
     assert sorted(os.listdir(three[0])) == sorted(os.listdir(alone))
-    assert runs.labels_of(os.path.join(three[0], runs.BEST)) == sorted(CLASSES)
+    assert model_labels.of_model(os.path.join(three[0], runs.BEST)) == sorted(CLASSES)
 
 
 def test_lost_worker_ends_the_others_in_one_line(broken):

@@ -16,7 +16,7 @@ from export.convert import prepare
 from export.metadata import read_metadata
 from export.recipes import RECIPES
 from export.stock import convert_here
-from mobilenet_tf import runs, specs
+from mobilenet_tf import model_labels, runs, specs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
@@ -78,7 +78,7 @@ def run(tmp_path_factory):
     config = runs.TrainConfig(network, DataConfig(data))
     runs.write_config(folder, config, {"class_names": list(CLASSES)})
     path = _lone_model(os.path.join(folder, runs.MODEL))
-    runs.embed_labels(path, CLASSES)
+    model_labels.embed(path, CLASSES)
     return folder
 
 
@@ -135,7 +135,7 @@ def test_int8_of_a_run_reports_itself_and_keeps_existing_files(run, capsys):
     assert found is not None and found.labels == CLASSES and found.name == "mobilenet_v1_0.25_32"
     assert (found.mean, found.std) == ((0.0,), (1.0,))
     os.remove(f"{output[:-7]}.json")  # The labels inside do without anything beside the file.
-    assert runs.labels_of(output) == list(CLASSES)
+    assert model_labels.of_model(output) == list(CLASSES)
     assert [name for name in os.listdir(run) if name.startswith(".")] == []
 
 
@@ -172,10 +172,10 @@ def test_labels_inside_the_file_come_first(tmp_path):
     (tmp_path / "labels.txt").write_text("beside\n", encoding="utf-8")
     with open(path, "wb") as file:
         file.write(b"not a zip")
-    assert runs.labels_of(path) == ["beside"]
+    assert model_labels.of_model(path) == ["beside"]
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("labels.txt", "ünder\nover\n")
-    assert runs.labels_of(path) == ["ünder", "over"]
+    assert model_labels.of_model(path) == ["ünder", "over"]
 
 
 def test_accuracy_figures_by_hand():

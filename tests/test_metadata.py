@@ -15,7 +15,7 @@ from tiny_tflite import SIDE, expected_scores, tiny_model
 
 from export import flatbuffer, labels, metadata
 from export.metadata import ModelMetadata, add_metadata, read_metadata
-from mobilenet_tf import runs
+from mobilenet_tf import model_labels
 from mobilenet_tf.runtime import TFLiteModel
 
 NAMES = ("Gänseblümchen", "日本 桜", "🌷")
@@ -33,7 +33,7 @@ def test_what_is_written_is_read_and_the_model_stays_the_same(dtype, tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     (scores,) = TFLiteModel(path).predict([pixels])
     np.testing.assert_allclose(scores, expected_scores(pixels, 3), atol=1e-5)
-    assert runs.labels_of(path) == list(NAMES)
+    assert model_labels.of_model(path) == list(NAMES)
 
 
 def test_labels_lie_in_a_stored_zip_at_the_end_with_a_fixed_date():

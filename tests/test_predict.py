@@ -12,7 +12,7 @@ from image_files import make_folder, save
 from PIL import Image
 
 from benchmarks import accuracy
-from mobilenet_tf import predict, runs
+from mobilenet_tf import model_labels, predict
 from mobilenet_tf.classifier import find_models, load_classifier
 from mobilenet_tf.engine import keras, layers
 
@@ -26,7 +26,7 @@ def model(tmp_path_factory) -> str:
     mean = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 64)(image))
     path = str(folder / "colours.keras")
     keras.Model(image, layers.Activation("softmax")(mean)).save(path)
-    runs.embed_labels(path, CLASSES)
+    model_labels.embed(path, CLASSES)
     return path
 
 
@@ -115,7 +115,7 @@ def test_accuracy_of_a_model_that_mistakes_nothing(model, tmp_path, capsys):
     network = keras.Model(image, layers.Activation("softmax")(flipped(mean)))
     flipped.set_weights([np.eye(3)[::-1]])
     network.save(path)
-    runs.embed_labels(path, ["blue", "green", "red"])
+    model_labels.embed(path, ["blue", "green", "red"])
     confusion = str(tmp_path / "c.png")
     code = accuracy.main([path, "--dataset", data, "--confusion", confusion])
     out = capsys.readouterr().out

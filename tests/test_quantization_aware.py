@@ -25,7 +25,7 @@ from export.quantization.scale_choice import choose_scales
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.writer import write_tflite
-from mobilenet_tf import fine_tuning, runs, specs, training
+from mobilenet_tf import fine_tuning, model_labels, runs, specs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
@@ -271,7 +271,7 @@ def float_run(tmp_path_factory, randomize):
     )
     options = ModelOptions((32, 32, 3), alpha=0.25, classes=len(CLASSES))
     randomize(build_model(specs.V1, options)).save(folder / runs.MODEL)
-    runs.embed_labels(str(folder / runs.MODEL), CLASSES)
+    model_labels.embed(str(folder / runs.MODEL), CLASSES)
     return str(folder)
 
 
@@ -304,7 +304,7 @@ def test_command_makes_a_run_like_every_other(float_run, tmp_path):
     assert f"its int8 file: {100 * check['file_accuracy']:.2f} %" in printed
     config, _ = runs.read_config(str(output))
     assert config.quantization_aware and config.network.alpha == 0.25
-    assert runs.labels_of(str(output / runs.MODEL)) == list(CLASSES)
+    assert model_labels.of_model(str(output / runs.MODEL)) == list(CLASSES)
     model = keras.models.load_model(output / runs.MODEL)
     assert trained_file.load_beside(str(output / runs.MODEL), from_keras(model))
     with pytest.raises(ValueError, match="cannot go on"):

@@ -23,7 +23,17 @@ from image_files import make_folder
 from PIL import Image
 
 import train as train_cli
-from mobilenet_tf import checkpoints, curves, recorder, runs, training, transfer
+from mobilenet_tf import (
+    checkpoints,
+    curves,
+    files,
+    model_labels,
+    recorder,
+    runs,
+    training,
+    transfer,
+)
+from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data.datasets import DataConfig, FolderSource
 from mobilenet_tf.job import Job, compiled_model
 from mobilenet_tf.recipe import Recipe
@@ -86,7 +96,7 @@ def test_labels_are_beside_the_model_and_inside(result):
         path = os.path.join(result.run, name)
         with zipfile.ZipFile(path) as archive:
             assert archive.read("labels.txt").decode("utf-8") == "blue\ngreen\nred ünï\n"
-        assert runs.labels_of(path) == list(CLASSES)
+        assert model_labels.of_model(path) == list(CLASSES)
 
 
 def test_config_repeats_the_run(result, data):
@@ -471,6 +481,117 @@ def test_resume_takes_no_other_option_not_even_with_its_default(capsys):
 def test_going_on_with_a_finished_run_of_other_options_is_refused(result, data):
     options = ["--dataset", data, "--output-dir", result.run, "--go-on"]
     assert "options that the run was started with" in _error("--version", "v2", *options)
+
+
+def test_what_differs_is_named_and_places_are_compared(result, data, tmp_path, monkeypatch):
+    begun, _ = runs.read_config(result.run)
+    monkeypatch.chdir(os.path.dirname(data))
+    near = _config(f"{os.path.basename(data)}/", tmp_path)
+    assert runs.differences(begun, near) == []
+    other = dataclasses.replace(near, seed=3, recipe=dataclasses.replace(near.recipe, epochs=5))
+    assert runs.differences(begun, other) == [f"epochs 5 for {EPOCHS}", "seed 3 for 0"]
+
+
+def test_the_newest_run_to_go_on_with_is_an_interrupted_one(tmp_path):
+    for i, (name, ended) in enumerate((("a", False), ("b", False), ("c", True))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / runs.CONFIG).write_text("{}")
+        os.utime(tmp_path / name / runs.CONFIG, (i, i))
+        if ended:
+            (tmp_path / name / runs.MODEL).write_text("")
+    assert runs.newest_interrupted(str(tmp_path)) == str(tmp_path / "b")
+    assert runs.newest_finished(str(tmp_path)) == str(tmp_path / "c")
+    for name in "ab":
+        (tmp_path / name / runs.CONFIG).unlink()
+    with pytest.raises(ValueError, match="no interrupted run"):
+        runs.newest_interrupted(str(tmp_path))
+
+
+def test_a_run_lies_outside_its_images(tmp_path, monkeypatch):
+    data = make_folder(tmp_path / "data", dict.fromkeys(CLASSES, 4), SIDE)
+    before = sorted(os.listdir(data))
+    with pytest.raises(ValueError, match="outside the folder of images.*Received"):
+        training.train(_config(data, os.path.join(data, "run")))
+    with pytest.raises(ValueError, match="outside the folder of images"):
+        training.train(_config(data, os.path.join(data, "blue", "..", "run")))
+    monkeypatch.chdir(data)
+    with pytest.raises(ValueError, match="Received: runs in"):
+        training.train(dataclasses.replace(_config(".", ""), output_dir=None))
+    assert sorted(os.listdir(data)) == before
+
+
+def test_a_run_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "run", tmp_path / "file" / "a" / "b"):
+        with pytest.raises(ValueError, match=f"can be made.*Received: {place}, under"):
+            runs.check_output_dir(str(place))
+    runs.check_output_dir(str(tmp_path / "a" / "b"))
+
+
+def _state(step: int) -> checkpoints.State:
+    return checkpoints.State(step, [], {"model_0000": np.full(3, step)})
+
+
+def test_two_checkpoints_are_left_after_a_broken_one(tmp_path):
+    run = str(tmp_path)
+    for step in (100, 200):
+        checkpoints.save(run, _state(step))
+    path = checkpoints.paths(run)[0][1]
+    with open(path, "r+b") as file:
+        file.truncate(100)
+    assert checkpoints.newest(run).step == 100
+    checkpoints.save(run, _state(120))
+    assert [step for step, _ in checkpoints.paths(run)] == [120, 100]
+    checkpoints.save(run, _state(140))
+    assert [step for step, _ in checkpoints.paths(run)] == [140, 120]
+
+
+def test_other_people_s_files_stay_beside_checkpoints(tmp_path):
+    checkpoints.save(str(tmp_path), _state(1))
+    notes = tmp_path / checkpoints.FOLDER / "notes.txt"
+    notes.write_text("mine")
+    checkpoints.remove(str(tmp_path))
+    assert os.listdir(notes.parent) == ["notes.txt"]
+    notes.unlink()
+    checkpoints.remove(str(tmp_path))
+    assert not notes.parent.exists()
+
+
+def test_labels_that_are_there_are_not_written_again(tmp_path, monkeypatch):
+    path = str(tmp_path / "labels.txt")
+    model_labels.write(path, CLASSES)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "write_text", full)
+    model_labels.write(path, CLASSES)
+    with pytest.raises(OSError):
+        model_labels.write(path, CLASSES[:2])
+
+
+def test_how_to_go_on_is_said_on_a_full_disk_too(data, tmp_path, monkeypatch):
+    def interrupt(job, model, callbacks, first_step):
+        callbacks[0].history.append({})
+        raise KeyboardInterrupt
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training.fitting, "fit", interrupt)
+    monkeypatch.setattr(training, "draw_curves", full)
+    run = str(tmp_path / "my run")
+    with pytest.raises(WorkError, match=f"interrupted; to go on: .* --resume '{run}'"):
+        training.train(_config(data, run))
+
+
+def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
+    path = str(tmp_path / "nan.keras")
+    broken = keras.models.clone_model(model)
+    broken.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+    broken.save(path)
+    with pytest.raises(ValueError, match="finite numbers.*Received: .*nan.keras with NaN"):
+        transfer.load(keras.models.clone_model(model), path)
 
 
 def test_what_a_killed_process_was_writing_does_not_fill_a_folder(tmp_path):

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -253,3 +254,56 @@ def test_published_classifier_on_photographs(shared):
     np.testing.assert_array_equal(ours, theirs)
     # Measured once with the peer alone.
     assert np.mean(ours == labels + 1) == pytest.approx(0.58, abs=1e-9)
+
+
+# Files of Keras 3 without layer names: today's Keras writes them, earlier ones did not.
+
+
+def _without_names(path: str) -> str:
+    with h5py.File(path, "r+") as file:
+        for group in file["layers"].values():
+            if "vars" in group:
+                group["vars"].attrs.pop("name", None)
+    return path
+
+
+def test_names_in_a_weights_file_decide(source, tmp_path):
+    path = str(tmp_path / "x.weights.h5")
+    source.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        first, second = (file["layers"][key]["vars"] for key in ("conv2d", "conv2d_1"))
+        assert (first.attrs["name"], second.attrs["name"]) == ("conv1", "conv_pw_1")
+        first.attrs["name"], second.attrs["name"] = "other", "conv1"
+    report = transfer_weights(small_v1(classes=10), path)
+    assert "conv_pw_1" in report.missing and "other" in report.unused
+    assert any(line.startswith("conv1 ") for line in report.mismatched)
+
+
+def test_layers_without_names_are_counted(source, tmp_path):
+    path = str(tmp_path / "x.weights.h5")
+    source.save_weights(path)
+    model = small_v1(classes=10)
+    load_weights(model, _without_names(path))
+    assert_same_weights(source, model)
+    other = small_v1(classes=3)
+    assert transfer_weights(other, path).left  # The classifier.
+    top = small_v1(include_top=False)
+    assert transfer_weights(top, path).left == ()
+    for network in (
+        applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, weights=None),
+        small_v3(alpha=0.5),
+    ):
+        with pytest.raises(ValueError, match="same network.*Received: .*batch_normalization"):
+            transfer_weights(network, path)
+
+
+@pytest.mark.parametrize("content", [{"layers": 3}, {"layer_names": 3}])
+def test_a_file_of_another_structure_is_refused(content, tmp_path):
+    path = str(tmp_path / "x.h5")
+    with h5py.File(path, "w") as file:
+        if "layers" in content:
+            file["layers"] = content["layers"]
+        else:
+            file.attrs["layer_names"] = content["layer_names"]
+    with pytest.raises(ValueError, match="intact Keras file. Received"):
+        transfer_weights(small_v1(), path)
