@@ -16,7 +16,7 @@ from export.quantization import trained_file
 from export.quantization.scale_choice import choose_trainable_form_and_scales
 from export.recipes import RECIPES
 from export.writer import write_tflite
-from mobilenet_tf import files, fine_tuning, runs, training, weights
+from mobilenet_tf import files, fine_tuning, run_folders, runs, training, weights
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.data.store import Split, balanced_indices
 from mobilenet_tf.engine import keras
@@ -62,7 +62,7 @@ def train(config: runs.TrainConfig) -> QuantizationAwareResult:
     """
     opened = fine_tuning.open_run(config)
     aware = _calibrated_model(opened.job, opened.network)
-    job = training.start_run(opened.job, runs.create_run(opened.job.config))
+    job = training.start_run(opened.job, run_folders.create_run(opened.job.config))
     fine_tuning.fit(job, aware.model, [])
     aware.freeze()
     save(job.run, opened.base, opened.network, aware)

@@ -22,7 +22,7 @@ from export.quantization.layer_costs import layer_costs
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.settings import AUTO, Budget, Settings
-from mobilenet_tf import files, runs
+from mobilenet_tf import files, run_folders, runs
 from mobilenet_tf.classifier import Classifier, KerasClassifier
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
@@ -67,7 +67,7 @@ def open_session(model: str | None, dataset: str | None, data_dir: str | None) -
         FileNotFoundError: no such model.
         ValueError: a run without a model, or a file of another kind.
     """
-    path = runs.model_path(runs.newest_finished("runs") if model is None else model)
+    path = runs.model_path(run_folders.newest_finished("runs") if model is None else model)
     if not os.path.isfile(path):
         raise FileNotFoundError(
             "the model must be a finished run or a .keras file; run train.py first. "

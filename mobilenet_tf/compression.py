@@ -8,7 +8,7 @@ import os
 
 import tensorflow_model_optimization as tfmot
 
-from mobilenet_tf import fine_tuning, runs, training, weights
+from mobilenet_tf import fine_tuning, run_folders, runs, training, weights
 from mobilenet_tf.engine import keras, layers
 from mobilenet_tf.job import Job
 from mobilenet_tf.runs import TrainConfig
@@ -38,7 +38,7 @@ def train(config: TrainConfig) -> CompressionResult:
     Returns, raises: see `training.train`.
     """
     opened = fine_tuning.open_run(config)
-    job = training.start_run(opened.job, runs.create_run(opened.job.config))
+    job = training.start_run(opened.job, run_folders.create_run(opened.job.config))
     if config.sparsity is not None:
         model, callbacks = _prunable(job, opened.network), [
             tfmot.sparsity.keras.UpdatePruningStep()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mobilenet_tf import cluster, runs
+from mobilenet_tf import cluster, run_folders, runs
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.data.store import Split
@@ -71,7 +71,7 @@ class Devices:
 
     def create_run(self, config: runs.TrainConfig) -> str:
         """Makes the folder that this process writes a new run into."""
-        return runs.create_run(config)
+        return run_folders.create_run(config)
 
     def open_run(self, run: str) -> str:
         """The folder that this process writes a run into which goes on."""
@@ -140,7 +140,7 @@ class Replicas(Devices):
 
     def create_run(self, config: runs.TrainConfig) -> str:
         """See `Devices`."""
-        return runs.create_run(config) if self.is_chief else self._shadow_run()
+        return run_folders.create_run(config) if self.is_chief else self._shadow_run()
 
     def open_run(self, run: str) -> str:
         """See `Devices`."""

@@ -5,7 +5,7 @@ import os
 import shlex
 from typing import Any
 
-from mobilenet_tf import fitting, runs, training, weights
+from mobilenet_tf import fitting, run_folders, runs, training, weights
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.engine import keras
@@ -62,7 +62,7 @@ def open_run(config: runs.TrainConfig) -> FineTuning:
     Raises:
         ValueError, OSError: a run or data set that cannot be used.
     """
-    runs.check_output_dir(config.output_dir)
+    run_folders.check_output_dir(config.output_dir)
     base = os.path.join(str(config.weights), runs.MODEL)
     if not os.path.isfile(base):
         raise ValueError(

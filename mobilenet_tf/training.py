@@ -16,6 +16,7 @@ from mobilenet_tf import (
     fitting,
     model_labels,
     plain_model,
+    run_folders,
     runs,
     transfer,
 )
@@ -69,7 +70,7 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
             is saved.
     """
     if devices.is_chief:  # Not after an hour of reading images.
-        runs.check_output_dir(config.output_dir)
+        run_folders.check_output_dir(config.output_dir)
         _check_outside_data(config)
     devices.check_batch(config.recipe.batch_size)
     source = datasets.open_source(config.data)
@@ -88,8 +89,8 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
     loaded = transfer.start(model, job)  # An error in it leaves no folder.
     devices.agree(_facts(job, step=0))
     run = devices.create_run(config)
-    with runs.locked(run):
-        runs.check_output_dir(run)  # Somebody else may have been faster.
+    with run_folders.locked(run):
+        run_folders.check_output_dir(run)  # Somebody else may have been faster.
         job = _with_template(start_run(job, run, loaded))
         _set_first_weights(job, model)
         return _fit(job, model, state=None)
@@ -181,7 +182,7 @@ def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
         )
     devices.check_batch(config.recipe.batch_size)
     own = devices.open_run(run)
-    with runs.locked(own):
+    with run_folders.locked(own):
         if os.path.isfile(os.path.join(run, runs.MODEL)):
             raise ValueError(
                 f"a run that has ended cannot go on; start a new one with --weights "

@@ -29,6 +29,7 @@ from mobilenet_tf import (
     files,
     model_labels,
     recorder,
+    run_folders,
     runs,
     training,
     transfer,
@@ -450,7 +451,7 @@ def test_what_a_killed_process_was_writing_is_removed(unfinished):
 
 def test_two_trainings_in_one_folder_are_refused(unfinished):
     run = unfinished()
-    with runs.locked(run):
+    with run_folders.locked(run):
         assert "one process at a time" in _error("--resume", run)
 
 
@@ -499,12 +500,12 @@ def test_the_newest_run_to_go_on_with_is_an_interrupted_one(tmp_path):
         os.utime(tmp_path / name / runs.CONFIG, (i, i))
         if ended:
             (tmp_path / name / runs.MODEL).write_text("")
-    assert runs.newest_interrupted(str(tmp_path)) == str(tmp_path / "b")
-    assert runs.newest_finished(str(tmp_path)) == str(tmp_path / "c")
+    assert run_folders.newest_interrupted(str(tmp_path)) == str(tmp_path / "b")
+    assert run_folders.newest_finished(str(tmp_path)) == str(tmp_path / "c")
     for name in "ab":
         (tmp_path / name / runs.CONFIG).unlink()
     with pytest.raises(ValueError, match="no interrupted run"):
-        runs.newest_interrupted(str(tmp_path))
+        run_folders.newest_interrupted(str(tmp_path))
 
 
 def test_a_run_lies_outside_its_images(tmp_path, monkeypatch):
@@ -524,8 +525,8 @@ def test_a_run_folder_that_cannot_be_made_is_refused_at_once(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file" / "run", tmp_path / "file" / "a" / "b"):
         with pytest.raises(ValueError, match=f"can be made.*Received: {place}, under"):
-            runs.check_output_dir(str(place))
-    runs.check_output_dir(str(tmp_path / "a" / "b"))
+            run_folders.check_output_dir(str(place))
+    run_folders.check_output_dir(str(tmp_path / "a" / "b"))
 
 
 def _state(step: int) -> checkpoints.State:
@@ -596,11 +597,11 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
 
 def test_what_a_killed_process_was_writing_does_not_fill_a_folder(tmp_path):
     (tmp_path / ".unfinished-x-config.json").write_text("{")
-    runs.check_output_dir(str(tmp_path))
+    run_folders.check_output_dir(str(tmp_path))
     (tmp_path / "mine.txt").write_text("")
     for path in (tmp_path, tmp_path / "mine.txt"):
         with pytest.raises(ValueError, match="new or empty folder"):
-            runs.check_output_dir(str(path))
+            run_folders.check_output_dir(str(path))
 
 
 def test_a_backbone_that_is_random_is_not_frozen(data, tmp_path):
@@ -632,7 +633,7 @@ def test_runs_without_a_name_are_numbered(tmp_path, monkeypatch):
     config = _config("pets", None)
     network = dataclasses.replace(config.network, image_size=64)
     config = dataclasses.replace(config, network=network, output_dir=None)
-    made = [runs.create_run(config) for _ in range(3)]
+    made = [run_folders.create_run(config) for _ in range(3)]
     base = os.path.join("runs", "mobilenet_v1_0.25_64_pets")
     assert made == [base, f"{base}_2", f"{base}_3"]
 
