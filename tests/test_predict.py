@@ -101,7 +101,9 @@ def test_folder_of_models_leaves_out_the_best_epoch(tmp_path):
 
 def test_damaged_keras_file_is_one_error(tmp_path):
     (tmp_path / "x.keras").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(ValueError, match="intact .keras file. Received: .*x.keras"):
+    with pytest.raises(
+        ValueError, match="intact .keras file of Keras' own layers. Received: .*x.keras"
+    ):
         load_classifier(str(tmp_path / "x.keras"))
 
 
