@@ -109,9 +109,10 @@ def save(run: str, state: State) -> None:
             file.flush()
             os.fsync(file.fileno())
     found = paths(run)
-    later = [path for step, path in found if step > state.step]
-    for old in later + [path for step, path in found if step <= state.step][_KEPT:]:
-        os.remove(old)
+    kept = [path for step, path in found if step <= state.step][:_KEPT]
+    for _, path in found:
+        if path not in kept:
+            os.remove(path)
 
 
 def newest(run: str) -> State | None:

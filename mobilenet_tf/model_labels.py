@@ -12,7 +12,7 @@ from mobilenet_tf.files import LABELS
 
 def write(path: str, class_names: Sequence[str]) -> None:
     """Writes class names, one a line, in the order of the outputs; not again if they are there."""
-    text = "".join(f"{name}\n" for name in class_names)
+    text = _text(class_names)
     with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
         if file.read() == text:
             return
@@ -22,7 +22,11 @@ def write(path: str, class_names: Sequence[str]) -> None:
 def embed(model_path: str, class_names: Sequence[str]) -> None:
     """Puts labels.txt into a .keras file, which is a zip; Keras ignores it."""
     with zipfile.ZipFile(model_path, "a") as archive:
-        archive.writestr(LABELS, "".join(f"{name}\n" for name in class_names))
+        archive.writestr(LABELS, _text(class_names))
+
+
+def _text(class_names: Sequence[str]) -> str:
+    return "".join(f"{name}\n" for name in class_names)
 
 
 def of_model(model_path: str) -> list[str] | None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -118,7 +119,8 @@ def naming_losses(choice: cluster.Choice, run: str) -> Iterator[None]:
         if choice.cluster is None:
             raise
         begun = os.path.isfile(os.path.join(run, CONFIG))
+        to_go_on = f" with --resume {shlex.quote(run)}" if begun else ""
         raise WorkError(
-            f"a worker was lost; start all of them again{f' with --resume {run}' * begun}. "
+            f"a worker was lost; start all of them again{to_go_on}. "
             f"Received: {type(error).__name__} from TensorFlow"
         ) from None

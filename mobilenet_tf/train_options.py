@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from mobilenet_tf import cli, cluster
 
 FINE_TUNING = ("quantization_aware", "prune", "cluster")
-_FINE_TUNING_DATA = ("train_split", "val_split", "data_dir")
+FINE_TUNING_DATA = ("train_split", "val_split", "data_dir")
 _FINE_TUNING_RECIPE = (
     *("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "warmup_epochs"),
     *("label_smoothing", "augmentation"),
@@ -52,7 +52,7 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace, given: lis
         _refuse(
             parser,
             given,
-            [*_FINE_TUNING_RECIPE, *_FINE_TUNING_RUN, *_FINE_TUNING_DATA, *ways],
+            [*_FINE_TUNING_RECIPE, *_FINE_TUNING_RUN, *FINE_TUNING_DATA, *ways],
             rule,
         )
         if not args.weights:

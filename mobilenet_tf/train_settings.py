@@ -5,8 +5,7 @@ import dataclasses
 
 from mobilenet_tf import fine_tuning, recipe, runs
 from mobilenet_tf.data.datasets import DataConfig
-
-_DATA = ("train_split", "val_split", "data_dir")  # What a fine-tuning may choose anew.
+from mobilenet_tf.train_options import FINE_TUNING_DATA
 
 
 def fine_tuning_config(args: argparse.Namespace) -> runs.TrainConfig:
@@ -36,7 +35,8 @@ def fine_tuning_config(args: argparse.Namespace) -> runs.TrainConfig:
         "clusters": args.cluster,
     }
     config = fine_tuning.config_from(args.weights, settings, changes)
-    given = {key: getattr(args, key) for key in _DATA if getattr(args, key) is not None}
+    asked = {key: getattr(args, key) for key in FINE_TUNING_DATA}
+    given = {key: value for key, value in asked.items() if value is not None}
     return dataclasses.replace(config, data=dataclasses.replace(config.data, **given))
 
 
