@@ -64,7 +64,9 @@ def test_a_port_in_use_is_named():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_waiting_ends_by_a_signal(number):
     own, missing = _free_addresses(2)
-    code = f"from mobilenet_tf import rendezvous as r; print(1, flush=True); r.meet({own!r}, "
+    # Where the tests run in the background, a shell has had SIGINT ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += f"from mobilenet_tf import rendezvous as r; print(1, flush=True); r.meet({own!r}, "
     process = subprocess.Popen(
         [sys.executable, "-c", f"{code}[{missing!r}])"],
         stdout=subprocess.PIPE,
