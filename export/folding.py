@@ -17,7 +17,7 @@ from export.quantization.swish_equalization import (
     NO_SWISHES,
     SwishFactors,
     equalize_swishes,
-    swish_readers,
+    swish_streams,
 )
 from mobilenet_tf.weights import WeightsByLayer
 
@@ -78,15 +78,16 @@ def foldings(raw: Graph, swishes: SwishFactors = NO_SWISHES) -> dict[str, Foldin
 
 
 def _input_factors(graph: Graph, swishes: SwishFactors) -> dict[str, np.ndarray]:
-    """By name of the full convolution that reads an equalized hard-swish.
+    """By name of the full convolutions that read an equalized hard-swish.
 
     A depthwise one has a single input for each channel: its factor is per output.
     """
-    readers = swish_readers(graph)
+    streams = swish_streams(graph)
     return {
-        readers[name]: factors.astype(np.float64)[:, np.newaxis]
+        reader: factors.astype(np.float64)[:, np.newaxis]
         for name, factors in swishes.items()
-        if graph[readers[name]].op == "conv"
+        for reader in streams[name].readers
+        if graph[reader].op == "conv"
     }
 
 

@@ -40,10 +40,11 @@ NETWORKS = {
     "v3_large": specs.V3_LARGE,
     "v3_small_minimalistic": specs.get_spec("v3", "small", True),
 }
-# Layers before and after a hard-swish of which training let a channel grow.
+# A layer before a hard-swish of which training let a channel grow, and those that read it;
+# V3-Large also adds it to its first block's output.
 GROWN = {
     "v3_small": ("conv_bn", "expanded_conv_depthwise"),
-    "v3_large": ("expanded_conv_6_depthwise_bn", "expanded_conv_6_project"),
+    "v3_large": ("conv_bn", "expanded_conv_depthwise", "expanded_conv_1_expand"),
 }
 CLASSES = ("blue", "green", "red")
 OPTIONS = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
@@ -81,6 +82,9 @@ for network, spec in networks.items():
     raw = from_keras(model)
     chosen = choose_trainable_form_and_scales(integer_form(raw), pictures, 0)
     aware = quantization_aware(model, chosen)
+    # Three steps from the float network's answers would drown in their roundings.
+    (last,) = [v for v in aware.model.trainable_variables if v.shape == (5,)]
+    last.assign_add([0.5, 0, 0, 0, -0.5])
     said = [model(images)]
     said.append(aware.model(images))
     adam = keras.optimizers.Adam(1e-4)
@@ -134,14 +138,16 @@ def folder(randomize, normalize, tmp_path_factory):
     return path
 
 
-def _let_a_channel_grow(norm, reader) -> None:
+def _let_a_channel_grow(norm, *readers) -> None:
     """What follows the hard-swish makes up for it."""
-    arrays, (kernel,) = norm.get_weights(), reader.get_weights()
+    arrays = norm.get_weights()
     for array in arrays[:2]:
         array[1] *= 20
-    kernel[:, :, 1] /= 20
     norm.set_weights(arrays)
-    reader.set_weights([kernel])
+    for reader in readers:
+        (kernel,) = reader.get_weights()
+        kernel[:, :, 1] /= 20
+        reader.set_weights([kernel])
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -184,7 +190,7 @@ def test_training_learns_from_the_float_network_and_not_from_labels(results):
     def divergence(found):
         return np.mean(np.sum(expected * np.log(expected / found), axis=1))
 
-    assert divergence(after) < divergence(before)
+    assert divergence(after) < 0.9 * divergence(before)
 
 
 def test_hard_swishes_that_need_it_are_equalized(run, results):
