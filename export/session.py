@@ -18,7 +18,7 @@ from export.judge import Judge, check_classes
 from export.keras_graph import from_keras
 from export.metadata import add_metadata
 from export.quantization import mixed, trained_file
-from export.quantization.layer_costs import layer_costs
+from export.quantization.float_layers import growing_sets
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.settings import AUTO, Budget, Settings
@@ -28,8 +28,6 @@ from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
-
-_RANKING_IMAGES = 32  # That rank layers for `AUTO`; each costs a pass per layer.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,24 +215,26 @@ def _quantize(
 def _fewest_float_layers(
     prepared: conversion.Prepared, settings: Settings, judge: Judge
 ) -> frozenset[str]:
-    chosen = prepared.chosen
-    assert chosen is not None
-    images = chosen.held_out[:_RANKING_IMAGES]
-    costs = layer_costs(chosen.graph, chosen.quantization, images)
-    ranking = [cost.name for cost in costs if prepared.graph[cost.name].op != "input"]
+    assert prepared.chosen is not None
+    sets = growing_sets(prepared.chosen)
+    known: dict[frozenset[str], bool] = {}
 
-    def meets(count: int) -> bool:
-        content = prepared.convert(frozenset(ranking[:count])).content
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "x.tflite")
-            conversion.write_file(content, settings.recipe, path)
-            complaint = settings.budget.complaint(report.evaluate(judge.scores(path)))
-        say(f"{count} layers in float: {complaint or 'within the budget'}")
-        return complaint is None
+    def meets(layers: frozenset[str]) -> bool:
+        if layers not in known:
+            content = prepared.convert(layers).content
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "x.tflite")
+                conversion.write_file(content, settings.recipe, path)
+                complaint = settings.budget.complaint(report.evaluate(judge.scores(path)))
+            say(f"{len(layers)} layers in float: {complaint or 'within the budget'}")
+            known[layers] = complaint is None
+        return known[layers]
 
-    count = mixed.fewest(meets, len(ranking))
-    # Where not even all of them help, the budget rejects the file in the end.
-    return frozenset(ranking if count is None else ranking[:count])
+    steps = mixed.fewest(lambda count: meets(sets[count]), len(sets) - 1)
+    if steps is None:  # Not even all of them help: the budget rejects the file in the end.
+        return sets[-1]
+    order = [node.name for node in prepared.graph.nodes if node.name in sets[steps]]
+    return frozenset(mixed.needed(lambda layers: meets(frozenset(layers)), order))
 
 
 def draw_images(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:

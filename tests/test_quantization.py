@@ -13,7 +13,6 @@ from export.quantization import (
     activation_scales,
     calibration,
     correction,
-    mixed,
     quantizer,
     ranges,
     scale_choice,
@@ -273,23 +272,6 @@ def test_costs_name_the_layer_that_was_spoilt():
 def test_one_calibration_image_is_too_few():
     with pytest.raises(ValueError, match="2 images or more. Received: 1"):
         scale_choice.choose_scales(pointwise(WEIGHTS, np.zeros(4)), IMAGES[:1], 8, seed=0)
-
-
-@pytest.mark.parametrize("needed", [0, 1, 2, 3, 5, 8, 13, 20])
-def test_fewest_finds_the_least_number(needed):
-    tried = []
-
-    def meets(count: int) -> bool:
-        tried.append(count)
-        return count >= needed
-
-    assert mixed.fewest(meets, 20) == needed
-    assert len(tried) <= 10 and len(set(tried)) == len(tried)
-
-
-def test_fewest_says_where_nothing_is_enough():
-    assert mixed.fewest(lambda count: False, 6) is None
-    assert mixed.fewest(lambda count: False, 0) is None
 
 
 def test_scales_are_coarsened_to_what_xnnpack_takes():

@@ -1,16 +1,16 @@
-"""The fewest layers in float that keep a budget."""
+"""The search for the fewest layers in float that keep a budget."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 
 def fewest(meets: Callable[[int], bool], most: int) -> int | None:
-    """The least number of layers, taken from the front of a ranking, that is enough.
+    """The least number of steps, taken from the front of a list, that is enough.
 
-    Tries 0, 1, 2, 4, ... and then bisects, so that a hundred layers take a
-    dozen tries. More layers are taken to be at least as good.
+    Tries 0, 1, 2, 4, ... and then bisects, so that a hundred steps take a
+    dozen tries. More steps are taken to be at least as good.
 
     Args:
-        meets: tells whether so many layers in float keep the budget.
+        meets: tells whether so many steps keep the budget.
         most: how many there are.
 
     Returns:
@@ -28,3 +28,28 @@ def fewest(meets: Callable[[int], bool], most: int) -> int | None:
         else:
             tried = middle
     return enough
+
+
+def needed(meets: Callable[[Sequence[str]], bool], layers: Sequence[str]) -> list[str]:
+    """Leaves out what a budget does without.
+
+    Tries halves first, then smaller parts, then single layers.
+
+    Args:
+        meets: tells whether these layers keep the budget.
+        layers: that do.
+
+    Returns:
+        Those of them that keep it, too, and of which none can be left out.
+    """
+    kept, size = list(layers), max(1, len(layers) // 2)
+    while kept:
+        before = len(kept)
+        for start in reversed(range(0, before, size)):
+            rest = kept[:start] + kept[start + size :]
+            if meets(rest):
+                kept = rest
+        if size == 1 and len(kept) == before:
+            break
+        size = max(1, size // 2)
+    return kept
