@@ -11,13 +11,7 @@ import dataclasses
 import numpy as np
 
 from export.graph import Graph, Node, rewrite
-from export.quantization.scales import (
-    Quantization,
-    TensorScale,
-    kernel_scales,
-    quantize_kernel,
-    stored_scales,
-)
+from export.quantization.scales import Quantization, TensorScale, stored_weights
 
 _ROWS, _COLUMNS = 1, 2  # Axes of (batch, height, width, channels).
 
@@ -108,9 +102,6 @@ def _padding(reader: Node, image: Node, axis: int) -> tuple[int, int]:
 
 def _bias_with_shift(node: Node, offset: float, scale: TensorScale) -> np.ndarray:
     """float64 (channels,): a whole number of steps above the stored bias."""
-    _, bias = node.numbers()
-    kernel = node.kernel_by_channel
-    steps = stored_scales(kernel_scales(kernel), bias, scale)
-    stored = quantize_kernel(kernel, steps).reshape(-1, len(bias)).astype(np.float64)
-    units = (steps * np.float32(scale.scale)).astype(np.float64)
-    return (np.round(bias / units) + offset * stored.sum(axis=0)) * units
+    stored = stored_weights(node.kernel_by_channel, node.numbers()[1], scale)
+    sums = stored.kernel.reshape(-1, len(stored.bias)).sum(axis=0, dtype=np.float64)
+    return (stored.bias + offset * sums) * stored.bias_scales.astype(np.float64)

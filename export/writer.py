@@ -20,7 +20,7 @@ from export.quantization.scales import (
     kernel_scales,
     quantize,
     quantize_kernel,
-    stored_scales,
+    stored_weights,
 )
 from export.recipes import Recipe
 from export.wide_gates import widen_gates
@@ -174,33 +174,31 @@ class _Writer:
         return self._recipe.weights == "int8" and node.op == "conv"
 
     def _add_weights(self, node: Node, input_scale: TensorScale | None) -> list[int]:
-        kernel, bias = node.numbers()
-        axis = 3 if node.op == "depthwise" else 0
-        name, bias_name = f"{node.name}_kernel", f"{node.name}_bias"
         if self._stores_int8(node, input_scale):
-            scales = kernel_scales(node.kernel_by_channel)
-            if input_scale is not None:
-                scales = stored_scales(scales, bias, input_scale)
-            stored = _tflite_layout(node, quantize_kernel(node.kernel_by_channel, scales))
-            index = self._file.add_constant(name, stored, ChannelScales(scales, axis))
-            if input_scale is None:
-                return [index, self._file.add_constant(bias_name, bias)]
-            return [index, self._add_bias(bias_name, bias, scales, input_scale)]
-        elif self._recipe.weights == "float16":
-            return [
-                self._add_float16(name, _tflite_layout(node, kernel)),
-                self._add_float16(bias_name, bias),
-            ]
-        index = self._file.add_constant(name, _tflite_layout(node, kernel))
-        return [index, self._file.add_constant(bias_name, bias)]
+            return self._add_int8(node, input_scale)
+        kernel, bias = _tflite_layout(node, node.numbers()[0]), node.numbers()[1]
+        half = self._recipe.weights == "float16"
+        add = self._add_float16 if half else self._file.add_constant
+        return [add(f"{node.name}_kernel", kernel), add(f"{node.name}_bias", bias)]
 
-    def _add_bias(
-        self, name: str, bias: np.ndarray, scales: np.ndarray, input_scale: TensorScale
-    ) -> int:
-        bias_scales = (scales * np.float32(input_scale.scale)).astype(np.float32)
-        stored = np.round(bias / bias_scales.astype(np.float64))
-        dtype = np.int32 if input_scale.bits == 8 else np.int64
-        return self._file.add_constant(name, stored.astype(dtype), ChannelScales(bias_scales, 0))
+    def _add_int8(self, node: Node, input_scale: TensorScale | None) -> list[int]:
+        """The bias is an integer where the input is one."""
+        flat, bias = node.kernel_by_channel, node.numbers()[1]
+        if input_scale is None:
+            scales, bias_scales = kernel_scales(flat), None
+            kernel = quantize_kernel(flat, scales)
+        else:
+            stored = stored_weights(flat, bias, input_scale)
+            kernel, scales = stored.kernel, stored.scales
+            bias = stored.bias.astype(np.int32 if input_scale.bits == 8 else np.int64)
+            bias_scales = ChannelScales(stored.bias_scales, 0)
+        by_channel = ChannelScales(scales, 3 if node.op == "depthwise" else 0)
+        return [
+            self._file.add_constant(
+                f"{node.name}_kernel", _tflite_layout(node, kernel), by_channel
+            ),
+            self._file.add_constant(f"{node.name}_bias", bias, bias_scales),
+        ]
 
     def _add_float16(self, name: str, values: np.ndarray) -> int:
         """Stored in half, read as float32: runtimes fold the conversion away at start."""

@@ -26,7 +26,7 @@ from export.quantization.scales import (
     kernel_scales,
     quantize,
     quantize_kernel,
-    stored_scales,
+    stored_weights,
 )
 from export.recipes import RECIPES
 from export.writer import write_tflite
@@ -212,11 +212,14 @@ def test_a_dead_channel_keeps_its_bias(tmp_path, bits):
     np.testing.assert_allclose(scores, probabilities(graph, IMAGES), atol=0.02)
 
 
-def test_bias_units_by_hand():
-    # 3 / (0.5 * 2**30) for the dead channel; the other keeps its own.
-    scales = np.float32([1e-9, 0.25])
-    found = stored_scales(scales, np.float32([-3.0, 3.0]), TensorScale(0.5, 0))
-    np.testing.assert_allclose(found, [6.0 / 2**30, 0.25], rtol=1e-6)
+def test_stored_weights_by_hand():
+    # The first channel is dead: 3 / (0.5 * 2**30) for it; the other keeps its own, 31.75 / 127.
+    kernel = np.float32([[1e-9, 31.75], [0.0, -10.1]])
+    found = stored_weights(kernel, np.float32([-3.0, 3.0]), TensorScale(0.5, 0))
+    np.testing.assert_allclose(found.scales, [6.0 / 2**30, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(found.bias_scales, [3.0 / 2**30, 0.125], rtol=1e-6)
+    assert found.kernel.tolist() == [[0, 127], [0, -40]]  # 10.1 / 0.25 is 40.4.
+    assert found.bias.tolist() == [-(2**30), 24]
 
 
 def test_file_has_the_given_scales_names_and_alignment():

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from export.compute import walk
 from export.graph import Graph, Node
-from export.quantization.scales import Quantization, TensorScale, kernel_scales, stored_scales
+from export.quantization.scales import Quantization, TensorScale, stored_weights
 
 _ADD_BITS = 20  # Of the larger multiplier of an addition.
 
@@ -92,11 +92,9 @@ def _total(node: Node, inputs: list[Integers]) -> tuple[tf.Tensor, np.ndarray | 
         count = x.stored.shape[1] * x.stored.shape[2]
         return tf.reduce_sum(x.centered, (1, 2), keepdims=True), np.float32(own / np.float32(count))
     kernel, bias = (np.asarray(values) for values in node.numbers())
-    flat = node.kernel_by_channel
-    scales = stored_scales(kernel_scales(flat), bias, x.scale)
-    whole = np.clip(np.round(flat / scales), -127, 127).reshape(kernel.shape).astype(np.float32)
-    offset = np.round(bias / (scales * own).astype(np.float32).astype(np.float64))
-    return _convolve(node, x.centered, whole) + offset.astype(np.float32), own * scales
+    weights = stored_weights(node.kernel_by_channel, bias, x.scale)
+    whole = weights.kernel.reshape(kernel.shape).astype(np.float32)
+    return _convolve(node, x.centered, whole) + weights.bias.astype(np.float32), weights.bias_scales
 
 
 def _convolve(node: Node, x: tf.Tensor, kernel: np.ndarray) -> tf.Tensor:

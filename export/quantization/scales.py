@@ -93,24 +93,42 @@ def kernel_scales(kernel: np.ndarray) -> np.ndarray:
     return np.maximum(greatest / 127, 1e-9).astype(np.float32)
 
 
-def stored_scales(scales: np.ndarray, bias: np.ndarray, input_scale: TensorScale) -> np.ndarray:
-    """Kernel scales with which every bias fits 32 bits, in units of kernel times input.
-
-    A channel whose kernel is all but 0 beside its bias, as training leaves them,
-    gets a coarser scale: its kernel says nothing that the output could show.
-
-    Args:
-        scales: from `kernel_scales`.
-        bias: float32 (channels,).
-        input_scale: of what the kernel is multiplied with.
-
-    Returns:
-        float32 (channels,), at least `scales`.
-    """
-    least = np.abs(bias.astype(np.float64)) / (input_scale.scale * 2.0**30)
-    return np.maximum(scales, least).astype(np.float32)
-
-
 def quantize_kernel(kernel: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """An int8 kernel (..., channels), values -127..127."""
     return np.clip(np.round(kernel / scales), -127, 127).astype(np.int8)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredWeights:
+    """Of a convolution, as an integer file holds them.
+
+    Attributes:
+        kernel: int8 (..., channels).
+        bias: whole numbers, float64 (channels,), of less than 2 ** 30.
+        scales: of the kernel, float32 (channels,).
+        bias_scales: float32 (channels,): those times the input's.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    scales: np.ndarray
+    bias_scales: np.ndarray
+
+
+def stored_weights(kernel: np.ndarray, bias: np.ndarray, input_scale: TensorScale) -> StoredWeights:
+    """Rounds the weights of a convolution.
+
+    A channel whose kernel is all but 0 beside its bias, as training leaves them,
+    gets a coarser scale, with which the bias fits 32 bits: its kernel says nothing
+    that the output could show.
+
+    Args:
+        kernel: float32 (..., channels).
+        bias: float32 (channels,).
+        input_scale: of what the kernel is multiplied with.
+    """
+    least = np.abs(bias.astype(np.float64)) / (input_scale.scale * 2.0**30)
+    scales = np.maximum(kernel_scales(kernel), least).astype(np.float32)
+    bias_scales = scales * np.float32(input_scale.scale)
+    whole = np.round(bias / bias_scales.astype(np.float64))
+    return StoredWeights(quantize_kernel(kernel, scales), whole, scales, bias_scales)
