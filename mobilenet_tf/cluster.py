@@ -27,11 +27,14 @@ class Cluster:
         source: `TF_CONFIG` or `SLURM`.
         rank: of this process, from 0; rank 0 is the chief, who writes the run.
         size: processes in all.
+        addresses: host:port of each, by rank; of SLURM none, which says where its
+            nodes are only through TensorFlow.
     """
 
     source: str
     rank: int
     size: int
+    addresses: tuple[str, ...] = ()
 
     @property
     def is_chief(self) -> bool:
@@ -108,8 +111,8 @@ def _from_tf_config(text: str) -> Cluster | None:
     if not (_is_digits(index) and int(index) < count):
         raise _broken(f"task index {index} of {count} of type {kind}")
     before = len(workers.get("chief", ())) if kind == "worker" else 0
-    size = sum(len(addresses) for addresses in workers.values())
-    return Cluster(TF_CONFIG, before + int(index), size)
+    addresses = tuple(one for kind in _TASK_TYPES for one in workers.get(kind, ()))
+    return Cluster(TF_CONFIG, before + int(index), len(addresses), addresses)
 
 
 def _addresses(cluster: Any) -> dict[str, list[str]]:

@@ -6,10 +6,8 @@ at its own address and connects to the others', and starts TensorFlow, which
 listens there in its place, when it has met them all.
 """
 
-import json
 import socket
 import time
-from collections.abc import Mapping
 
 from mobilenet_tf.cli import WorkError
 from mobilenet_tf.progress import say
@@ -41,14 +39,6 @@ def meet(own: str, others: list[str]) -> None:
                 say(f"still waiting for {', '.join(missing)}")
             if missing:
                 time.sleep(_POLL_S)
-
-
-def addresses(tf_config: str) -> tuple[str, list[str]]:
-    """This process's address and the others', of a TF_CONFIG that `cluster.choose` took."""
-    content = json.loads(tf_config)
-    tasks: Mapping[str, list[str]] = content["cluster"]
-    own = tasks[content["task"]["type"]][int(content["task"]["index"])]
-    return own, [one for kind in sorted(tasks) for one in tasks[kind] if one != own]
 
 
 def _listening(address: str) -> socket.socket:

@@ -42,14 +42,10 @@ def open_devices(choice: cluster.Choice) -> Devices:
         WorkError: this process's port is in use.
     """
     if choice.cluster is not None:
-        if choice.cluster.source == cluster.SLURM:
-            os.environ[cluster.TF_CONFIG] = _slurm_tf_config(choice.cluster)
-        size = choice.cluster.size
-        own, others = rendezvous.addresses(os.environ[cluster.TF_CONFIG])
-        say(f"{own} waits for {', '.join(others) or 'nobody'}")
-        rendezvous.meet(own, others)
+        _meet(choice.cluster)
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        say(f"{size} workers, {strategy.num_replicas_in_sync} replicas; worker 0 reports")
+        replicas = strategy.num_replicas_in_sync
+        say(f"{choice.cluster.size} workers, {replicas} replicas; worker 0 reports")
         return Replicas(strategy, choice)
     if choice.strategy == "mirrored":
         strategy = tf.distribute.MirroredStrategy()
@@ -59,8 +55,21 @@ def open_devices(choice: cluster.Choice) -> Devices:
     return ONE_DEVICE
 
 
-def _slurm_tf_config(own: cluster.Cluster) -> str:
-    """What TensorFlow's resolver makes of the SLURM_* variables, as a TF_CONFIG.
+def _meet(own: cluster.Cluster) -> None:
+    """Tells TensorFlow of a SLURM step, and waits for the others."""
+    addresses = list(own.addresses)
+    if own.source == cluster.SLURM:
+        addresses = _slurm_addresses()
+        task = {"type": "worker", "index": own.rank}
+        content = {"cluster": {"worker": addresses}, "task": task}
+        os.environ[cluster.TF_CONFIG] = json.dumps(content)
+    others = addresses[: own.rank] + addresses[own.rank + 1 :]
+    say(f"{addresses[own.rank]} waits for {', '.join(others) or 'nobody'}")
+    rendezvous.meet(addresses[own.rank], others)
+
+
+def _slurm_addresses() -> list[str]:
+    """What TensorFlow's resolver makes of the SLURM_* variables, by rank.
 
     Told that there are as many GPUs as tasks, it needs no nvidia-smi; which GPUs
     a task really sees is decided by srun. It sorts hosts as text (node10 before
@@ -77,9 +86,7 @@ def _slurm_tf_config(own: cluster.Cluster) -> str:
             "the SLURM_STEP_* variables must be as srun sets them; or pass --strategy none. "
             f"Received: {error}"
         ) from None
-    addresses = sorted(addresses, key=_natural)
-    task = {"type": "worker", "index": own.rank}
-    return json.dumps({"cluster": {"worker": addresses}, "task": task})
+    return sorted(addresses, key=_natural)
 
 
 def _slurm_tasks() -> str:

@@ -44,7 +44,8 @@ def test_ranks_of_tf_config():
         )
     ]
     assert ranks == [1, 0, 1, 2]
-    assert cluster.choose("auto", _task(TWO, chief=["c:1"])).cluster.size == 3
+    found = cluster.choose("auto", _task(TWO, chief=["c:1"])).cluster
+    assert found.size == 3 and found.addresses == ("c:1", *TWO)  # By rank.
 
 
 def test_ranks_of_slurm():
@@ -246,10 +247,8 @@ def test_slurm_nodes_go_by_number(monkeypatch):
         ("SLURM_STEP_TASKS_PER_NODE", "2(x2)"),
     ):
         monkeypatch.setenv(name, value)
-    own = cluster.choose("auto", os.environ).cluster
-    content = json.loads(strategies._slurm_tf_config(own))
+    assert cluster.choose("auto", os.environ).cluster.rank == 2
     # Rank 2 is the first task of node10, as srun counts them.
-    assert content["cluster"]["worker"] == [
+    assert strategies._slurm_addresses() == [
         *("node2:8888", "node2:8889", "node10:8888", "node10:8889")
     ]
-    assert content["task"] == {"type": "worker", "index": 2}

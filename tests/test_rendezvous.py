@@ -1,7 +1,6 @@
 """Processes that wait for each other before TensorFlow starts."""
 
 import concurrent.futures
-import json
 import signal
 import socket
 import subprocess
@@ -76,16 +75,3 @@ def test_waiting_ends_by_a_signal(number):
     time.sleep(0.5)
     process.send_signal(number)
     assert process.wait(30) == -number
-
-
-def test_addresses_by_rank():
-    cluster = {"worker": ["a:1", "b:2"], "chief": ["c:3"]}
-    found = {
-        (kind, index): rendezvous.addresses(
-            json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
-        )
-        for kind, index in (("chief", 0), ("worker", 0), ("worker", "1"))
-    }
-    assert found["chief", 0] == ("c:3", ["a:1", "b:2"])
-    assert found["worker", 0] == ("a:1", ["c:3", "b:2"])
-    assert found["worker", "1"] == ("b:2", ["c:3", "a:1"])
