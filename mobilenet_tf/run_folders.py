@@ -11,7 +11,7 @@ except ImportError:  # Windows.
 
 from mobilenet_tf import files
 from mobilenet_tf.progress import say
-from mobilenet_tf.runs import CONFIG, MODEL, TrainConfig
+from mobilenet_tf.runs import CONFIG, MODEL, TrainConfig, read_config
 
 
 def check_output_dir(output_dir: str | None) -> None:
@@ -109,10 +109,16 @@ def newest_finished(root: str) -> str:
 def newest_interrupted(root: str) -> str:
     """The run under `root` that was begun last of those that have not ended.
 
+    A fine-tuning does not count: it cannot go on.
+
     Raises:
         ValueError: there is none.
     """
-    begun = [run for run in _runs_under(root) if not os.path.isfile(os.path.join(run, MODEL))]
+    begun = [
+        run
+        for run in _runs_under(root)
+        if not os.path.isfile(os.path.join(run, MODEL)) and not _fine_tunes(run)
+    ]
     if not begun:
         raise ValueError(
             "there is no interrupted run to go on with; name one or start a new one. "
@@ -124,3 +130,10 @@ def newest_interrupted(root: str) -> str:
 def _runs_under(root: str) -> list[str]:
     entries = os.scandir(root) if os.path.isdir(root) else ()
     return [one.path for one in entries if os.path.isfile(os.path.join(one.path, CONFIG))]
+
+
+def _fine_tunes(run: str) -> bool:
+    try:
+        return read_config(run)[0].fine_tunes
+    except ValueError:  # Whoever opens it says what is wrong.
+        return False

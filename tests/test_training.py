@@ -502,6 +502,11 @@ def test_the_newest_run_to_go_on_with_is_an_interrupted_one(tmp_path):
             (tmp_path / name / runs.MODEL).write_text("")
     assert run_folders.newest_interrupted(str(tmp_path)) == str(tmp_path / "b")
     assert run_folders.newest_finished(str(tmp_path)) == str(tmp_path / "c")
+    # Begun later, but it cannot go on.
+    tuned = dataclasses.replace(_config("x", tmp_path), weights="runs/x", sparsity=0.5)
+    (tmp_path / "d").mkdir()
+    runs.write_config(str(tmp_path / "d"), tuned, {})
+    assert run_folders.newest_interrupted(str(tmp_path)) == str(tmp_path / "b")
     for name in "ab":
         (tmp_path / name / runs.CONFIG).unlink()
     with pytest.raises(ValueError, match="no interrupted run"):
