@@ -13,7 +13,8 @@ from export.quantization.scales import TensorScale
 from mobilenet_tf.progress import progress
 
 _BATCH = 16
-_GRADIENT_BATCH = 8  # All activations and their gradients are in memory at once.
+# All activations of a batch and their gradients are in memory at once.
+_GRADIENT_BATCH, _GRADIENT_PIXELS = 8, 4 * 224 * 224
 _SAMPLES = 16_384  # Values of one image and tensor that enter a histogram.
 
 
@@ -132,9 +133,11 @@ def gradient_batches(
         label: of the progress.
     """
     rng = np.random.default_rng(seed)
-    starts = range(0, len(images), _GRADIENT_BATCH)
+    height, width = graph.image_shape[:2]
+    size = max(1, min(_GRADIENT_BATCH, _GRADIENT_PIXELS // (height * width)))
+    starts = range(0, len(images), size)
     for start in progress(starts, len(starts), f"{label}, batches"):
-        yield _gradients(graph, images[start : start + _GRADIENT_BATCH], rng)
+        yield _gradients(graph, images[start : start + size], rng)
 
 
 def _gradients(

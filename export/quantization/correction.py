@@ -100,7 +100,10 @@ def _adjust(
         values = [compute_linear(node, one) for one in by_batch]
         error = means[node.name] - _channel_mean(values)
         adjusted[node.name] = dataclasses.replace(node, bias=node.numbers()[1] + error)
-        return [finish(node, activate(node, value + error)) for value in values]
+        finished = []
+        while values:  # Each is let go before the next: together they are large.
+            finished.append(finish(node, activate(node, values.pop(0) + error)))
+        return finished
 
     walk(graph, step)
 
