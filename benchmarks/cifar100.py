@@ -169,7 +169,9 @@ def format_ablation(records: list[dict[str, Any]]) -> str:
 
 
 def read_records(folder: str) -> list[dict[str, Any]]:
-    """Every record in a folder, by name."""
+    """Every record in a folder, by name; raises `ValueError` where there is no folder."""
+    if not os.path.isdir(folder):
+        raise ValueError(f"--records must be an existing folder. Received: {folder}")
     records = []
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.json"))):
         with open(path, encoding="utf-8") as file:

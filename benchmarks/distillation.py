@@ -11,8 +11,10 @@ import sys
 from typing import Any
 
 from benchmarks import transfer
-from mobilenet_tf import cli, files
+from mobilenet_tf import cli, distillation, files, run_folders
 from mobilenet_tf.runs import TeacherConfig, TrainConfig
+
+_NAMES = ("labels_only", "taught")
 
 
 def compare(config: TrainConfig, teacher: TeacherConfig, folder: str) -> dict[str, Any]:
@@ -33,11 +35,8 @@ def compare(config: TrainConfig, teacher: TeacherConfig, folder: str) -> dict[st
             dataclasses.replace(config, teacher=taught_by, output_dir=output_dir)
         )
 
-    return {
-        "seed": config.seed,
-        "labels_only": run("labels_only", None),
-        "taught": run("taught", teacher),
-    }
+    teachers = dict(zip(_NAMES, (None, teacher), strict=True))
+    return {"seed": config.seed} | {name: run(name, by) for name, by in teachers.items()}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -59,6 +58,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parse_args(argv)
     cli.spec_from(args)
     files.refuse_existing(args.output, args.overwrite)
+    distillation.model_path(args.teacher)  # Not after the first training.
+    for seed in args.seeds:
+        for name in _NAMES:
+            run_folders.check_output_dir(os.path.join(args.runs, f"{name}_{seed}"), "--runs")
     os.makedirs(args.runs, exist_ok=True)
     teacher = TeacherConfig(args.teacher, args.teacher_temperature, args.teacher_weight)
     settings = {
@@ -71,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         config = transfer.config_of(args, seed)
         rows.append(compare(config, teacher, args.runs))
         transfer.write(args.output, config, settings, rows)
-        for name in ("labels_only", "taught"):
+        for name in _NAMES:
             run = rows[-1][name]
             print(f"seed {seed}, {name}: {run['epochs']} epochs, top-1 {100 * run['top1']:.2f} %")
     return 0

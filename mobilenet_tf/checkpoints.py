@@ -68,7 +68,10 @@ class State:
         values = self._values(group)
         wanted = [tuple(variable.shape) for variable in variables]
         if wanted != [value.shape for value in values]:
-            raise ValueError("a checkpoint must be of the same network and optimizer")
+            raise ValueError(
+                "a run must go on with the network and optimizer it began with; restore its "
+                "config.json. Received: a checkpoint with arrays of other shapes"
+            )
         for variable, value in zip(variables, values):
             variable.assign(value)
 
@@ -164,6 +167,17 @@ def remove(run: str) -> None:
         for _, path in paths(run):
             os.remove(path)
         os.rmdir(os.path.join(run, FOLDER))  # Not where somebody else's files are in it.
+
+
+def remove_older(run: str) -> bool:
+    """Removes all checkpoints but the newest intact one, for room; says whether there were any."""
+    with contextlib.suppress(ValueError):  # None is intact: leave them to whoever looks closer.
+        state = newest(run)
+        others = [path for step, path in paths(run) if state is not None and step != state.step]
+        for path in others:
+            os.remove(path)
+        return bool(others)
+    return False
 
 
 def clean(run: str) -> None:

@@ -129,6 +129,18 @@ class _Lesson:
     settings: TeacherConfig
 
 
+def model_path(path: str) -> str:
+    """The .keras file of a teacher that may be named by its run.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = runs.model_path(path)
+    if not found.endswith(".keras") or not os.path.isfile(found):
+        raise ValueError(f"a teacher must be a finished run or a .keras file. Received: {path}")
+    return found
+
+
 def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherConfig:
     """The settings with the teacher's file and hash, once it is known to be of use.
 
@@ -139,11 +151,7 @@ def identified(settings: TeacherConfig, class_names: Sequence[str]) -> TeacherCo
     Raises:
         FileNotFoundError, ValueError: see `Teacher`.
     """
-    path = runs.model_path(settings.path)
-    if not path.endswith(".keras") or not os.path.isfile(path):
-        raise ValueError(
-            f"a teacher must be a finished run or a .keras file. Received: {settings.path}"
-        )
+    path = model_path(settings.path)
     settings = dataclasses.replace(settings, path=path)
     teacher = Teacher(settings, class_names)
     _try(teacher, path)

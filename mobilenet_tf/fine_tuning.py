@@ -15,7 +15,7 @@ from mobilenet_tf.models import build_model
 from mobilenet_tf.recipe import Recipe, make_optimizer
 from mobilenet_tf.recorder import Recorder
 
-LEARNING_RATE, EPOCHS = 1e-4, 2
+LEARNING_RATE = 1e-4
 
 
 @dataclasses.dataclass(frozen=True)

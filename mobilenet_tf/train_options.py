@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from mobilenet_tf import cli, cluster
 
+EPOCHS, FINE_TUNING_EPOCHS = 20, 2
 FINE_TUNING = ("quantization_aware", "prune", "cluster")
 FINE_TUNING_DATA = ("train_split", "val_split", "data_dir")
 _FINE_TUNING_RECIPE = (
@@ -56,13 +57,33 @@ def _check(parser: argparse.ArgumentParser, args: argparse.Namespace, given: lis
             rule,
         )
         if not args.weights:
-            parser.error(f"{option_names(ways)} needs --weights: a finished float run")
+            parser.error(
+                f"{option_names(ways)} needs --weights: a finished float run. Received: none"
+            )
     elif not args.teacher and {"teacher_temperature", "teacher_weight"} & set(given):
-        parser.error("--teacher-temperature and --teacher-weight need --teacher")
+        parser.error(
+            "--teacher-temperature and --teacher-weight need --teacher; name one or leave them "
+            "out. Received: no --teacher"
+        )
     elif args.freeze_backbone and not args.weights:
-        parser.error("--freeze-backbone needs --weights: random features classify nothing")
+        parser.error(
+            "--freeze-backbone needs --weights, since random features classify nothing. "
+            "Received: no --weights"
+        )
     elif args.go_on and not args.output_dir:
-        parser.error("--go-on needs --output-dir: the run to go on with or to start")
+        parser.error(
+            "--go-on needs --output-dir, the run to go on with or to start. Received: none"
+        )
+    _check_warmup(parser, args)
+
+
+def _check_warmup(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    epochs = args.epochs or (FINE_TUNING_EPOCHS if is_fine_tuning(args) else EPOCHS)
+    if args.warmup_epochs is not None and args.warmup_epochs > epochs:
+        parser.error(
+            f"--warmup-epochs must be at most the {epochs} of --epochs. "
+            f"Received: {args.warmup_epochs:g}"
+        )
 
 
 def _given(
@@ -84,7 +105,7 @@ def _refuse(
 ) -> None:
     wrong = [key for key in given if key not in allowed]
     if wrong:
-        parser.error(f"{rule}; leave out {option_names(wrong)}")
+        parser.error(f"{rule}; leave the others out. Received: {option_names(wrong)}")
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
@@ -141,7 +162,7 @@ def _add_recipe_options(group: argparse._ArgumentGroup) -> None:
         "--epochs",
         type=cli.positive_int,
         metavar="N",
-        help="passes (default: 20; 2 to fine-tune)",
+        help=f"passes (default: {EPOCHS}; {FINE_TUNING_EPOCHS} to fine-tune)",
     )
     group.add_argument(
         "--batch-size", type=cli.positive_int, default=128, metavar="N", help="images of a step"

@@ -5,7 +5,7 @@ import dataclasses
 
 from mobilenet_tf import fine_tuning, recipe, runs
 from mobilenet_tf.data.datasets import DataConfig
-from mobilenet_tf.train_options import FINE_TUNING_DATA
+from mobilenet_tf.train_options import EPOCHS, FINE_TUNING_DATA, FINE_TUNING_EPOCHS
 
 
 def fine_tuning_config(args: argparse.Namespace) -> runs.TrainConfig:
@@ -15,7 +15,7 @@ def fine_tuning_config(args: argparse.Namespace) -> runs.TrainConfig:
         ValueError, OSError: see `fine_tuning.config_from`.
     """
     settings = recipe.Recipe(
-        epochs=args.epochs or fine_tuning.EPOCHS,
+        epochs=args.epochs or FINE_TUNING_EPOCHS,
         batch_size=args.batch_size,
         optimizer=args.optimizer,
         learning_rate=args.learning_rate or fine_tuning.LEARNING_RATE,
@@ -55,7 +55,7 @@ def train_config(args: argparse.Namespace) -> runs.TrainConfig:
             skip_bad_images=args.skip_bad_images,
         ),
         recipe=recipe.Recipe(
-            epochs=args.epochs or 20,
+            epochs=args.epochs or EPOCHS,
             batch_size=args.batch_size,
             optimizer=args.optimizer,
             learning_rate=args.learning_rate,

@@ -144,8 +144,6 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
     """
     config = job.config
     job = dataclasses.replace(job, run=run)
-    resolved = dataclasses.asdict(job.resolved)
-    del resolved["recipe"]
     details = {
         "class_names": list(job.class_names),
         "train_images": len(job.train),
@@ -153,11 +151,18 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
         "train_fingerprint": job.train.fingerprint(),
         "val_fingerprint": job.validation.fingerprint(),
         "engine": _ENGINE,
-        "resolved": resolved,
+        "resolved": _resolved(job),
     } | (loaded or {})
     runs.write_config(job.run, config, details)
     model_labels.write(os.path.join(job.run, runs.LABELS), job.class_names)
     return job
+
+
+def _resolved(job: Job) -> dict[str, Any]:
+    """What the recipe came to for these images, as config.json has it."""
+    resolved = dataclasses.asdict(job.resolved)
+    del resolved["recipe"]
+    return resolved
 
 
 def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
@@ -206,6 +211,15 @@ def _reopened(run: str, config: TrainConfig, content: dict[str, Any]) -> Job:
         )
     job = prepare(config, source, run)
     _check_same_images(job, content)
+    begun, now = content.get("resolved") or {}, _resolved(job)
+    changed = [
+        f"{key} {now[key]} for {begun.get(key)}" for key in now if now[key] != begun.get(key)
+    ]
+    if changed:
+        raise ValueError(
+            f"a run must go on with the recipe it began with; restore {runs.CONFIG} or start "
+            f"again. Received: {', '.join(changed)}, in {run}"
+        )
     return job
 
 
@@ -294,8 +308,10 @@ def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> Train
                 f"{len(record.history)} whole epochs and {steps} steps"
             ) from None
         except OSError as error:  # A full disk, say.
+            left = "goes on" if checkpoints.paths(job.run) else "begins again: no step is saved"
             raise WorkError(
-                f"the run folder must be writable; mend it, then {to_go_on}. Received: {error}"
+                "the run folder must be writable and have room; mend that, then "
+                f"{to_go_on}, which {left}. Received: {error}"
             ) from None
 
 
@@ -303,7 +319,7 @@ def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
     check_finished(job, record)
     draw_curves(job, record)
     path = os.path.join(job.run, runs.MODEL)
-    save_model(model, job, path)
+    _save_last(model, job, path)
     best = record.saved_best
     if best is None:  # The disk has been full until now.
         with files.replacing(os.path.join(job.run, runs.BEST)) as temporary:
@@ -317,6 +333,15 @@ def _finish(job: Job, model: keras.Model, record: Recorder) -> TrainResult:
         best_val_accuracy=best["val_accuracy"],
         best_epoch=int(best["epoch"]),
     )
+
+
+def _save_last(model: keras.Model, job: Job, path: str) -> None:
+    try:
+        save_model(model, job, path)
+    except OSError:  # A full disk: one checkpoint is enough. Several processes save together.
+        if USES_TF_KERAS or not checkpoints.remove_older(job.run):
+            raise
+        save_model(model, job, path)
 
 
 def check_finished(job: Job, record: Recorder) -> None:

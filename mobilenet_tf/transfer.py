@@ -2,11 +2,12 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from mobilenet_tf import narrowing, runs, weights
+from mobilenet_tf import model_labels, narrowing, runs, weights
 from mobilenet_tf.data import pipeline
 from mobilenet_tf.engine import keras, layers
 from mobilenet_tf.job import Job
@@ -30,7 +31,7 @@ def start(model: keras.Model, job: Job) -> dict[str, Any]:
     """
     if not job.config.weights:
         return {}
-    path, report = load(model, job.config.weights)
+    path, report = load(model, job.config.weights, job.class_names)
     say(f"{path}: {report}")
     if job.config.freeze_backbone:
         _check_frozen(model, path, report)
@@ -50,12 +51,16 @@ def _check_frozen(model: keras.Model, path: str, report: weights.TransferReport)
         )
 
 
-def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:
+def load(
+    model: keras.Model, source: str, class_names: Sequence[str]
+) -> tuple[str, weights.TransferReport]:
     """Loads what fits by layer name, and slices what is wider.
 
     Args:
         model: gets the weights.
-        source: a run, a .keras or a .h5 file.
+        source: a run, a .keras or a .h5 file. Where it names other classes, or in another
+            order, its classifier is left out.
+        class_names: of the model's outputs.
 
     Returns:
         The file's path, and what was loaded.
@@ -77,6 +82,12 @@ def load(model: keras.Model, source: str) -> tuple[str, weights.TransferReport]:
             "weights to start from must be finite numbers; use another file. "
             f"Received: {path} with NaN or infinity in {broken[0]}"
         )
+    named = model_labels.of_model(path)
+    others = [name for name in named or () if name not in class_names]
+    if named and len(named) == len(class_names) and named != list(class_names):
+        say(f"note: {path} has {f'classes such as {others[0]}' if others else 'another order'}")
+        # Its classifier would fit, and call each class by another's name.
+        given.pop([layer.name for layer in model.layers if layer.weights][-1], None)
     arrays, sliced = narrowing.narrowed(model, given)
     report = dataclasses.replace(weights.assign_weights(model, arrays), sliced=sliced)
     if not report.loaded:

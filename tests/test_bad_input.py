@@ -90,8 +90,10 @@ TRAIN_USAGE = [
     ("--version v1 --augmentation wild", ["--augmentation", "'wild'"]),
     ("--version v1 --no-such-option", ["--no-such-option"]),
     ("--version v1 --epoch 3", ["--epoch 3"]),
-    ("--version v1 --dataset pets --freeze-backbone", ["--freeze-backbone", "--weights"]),
-    ("--resume somewhere --epochs 3", ["--resume", "--epochs"]),
+    ("--version v1 --dataset pets --freeze-backbone", ["--freeze-backbone", "Received: no"]),
+    ("--resume somewhere --epochs 3", ["--resume", "Received: --epochs"]),
+    ("--version v1 --epochs 3 --warmup-epochs 4", ["--warmup-epochs", "the 3", "Received: 4"]),
+    ("--prune 0.5 --weights x --warmup-epochs 3", ["the 2", "Received: 3"]),
 ]
 V1 = "--version v1 --alpha 0.25 --image-size 32 --epochs 1 --dataset"
 DATA_USAGE = [

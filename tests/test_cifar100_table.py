@@ -126,3 +126,9 @@ def test_the_documents_tables_are_those_of_the_records():
     text = (RESULTS.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     assert records and cifar100.format_table(whole) in text
     assert cifar100.format_ablation(parts) in text
+
+
+def test_records_that_are_not_there_are_no_runs_that_were_not_made(tmp_path, capsys):
+    assert cifar100.main(["--records", str(tmp_path / "typo")]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: --records must be an existing folder. Received: ")

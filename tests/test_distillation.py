@@ -14,6 +14,7 @@ import pytest
 from image_files import make_folder
 
 import train as train_cli
+from benchmarks import distillation as benchmark
 from mobilenet_tf import checkpoints, distillation, files, model_labels, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras, layers
@@ -375,3 +376,16 @@ def test_teacher_is_kept_out_of_fine_tuning(taught):
 def test_labels_in_the_saved_model(taught):
     with zipfile.ZipFile(os.path.join(taught[0], runs.MODEL)) as archive:
         assert archive.read(runs.LABELS).decode().split() == list(CLASSES)
+
+
+def test_the_comparison_looks_at_teacher_and_folders_before_it_trains(data, tmp_path, capsys):
+    own = ["--version", "v1", "--alpha", "0.25", "--dataset", data, "--epochs", "1"]
+    own += ["--seeds", "0", "--runs", str(tmp_path), "--output", str(tmp_path / "x.json")]
+    assert benchmark.main([*own, "--teacher", "typo"]) == 1
+    assert capsys.readouterr().err.strip().endswith("Received: typo")
+    (tmp_path / "taught_0").mkdir()
+    (tmp_path / "taught_0" / "mine.txt").write_text("")
+    (tmp_path / "teacher.keras").write_text("")
+    assert benchmark.main([*own, "--teacher", str(tmp_path / "teacher.keras")]) == 1
+    assert "choose another --runs. Received: " in capsys.readouterr().err
+    assert not (tmp_path / "labels_only_0").exists()

@@ -357,8 +357,8 @@ def test_what_is_no_finished_run_is_refused(float_run, tmp_path, name, message):
     "arguments, message",
     [
         ([], "--quantization-aware needs --weights"),
-        (["--weights", "x", "--version", "v1", "--alpha", "0.5"], "leave out --version, --alpha"),
-        (["--weights", "x", "--dataset", "shapes"], "leave out --dataset"),
+        (["--weights", "x", "--version", "v1", "--alpha", "0.5"], "Received: --version, --alpha"),
+        (["--weights", "x", "--dataset", "shapes"], "Received: --dataset"),
         (["--cluster", "1"], "a whole number of at least 2"),
         (["--weights", "x", "--prune", "0.5"], "one of --quantization-aware, --prune, --cluster"),
         (["--weights", "x", "--resume"], "--resume takes its settings from the run"),

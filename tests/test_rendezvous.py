@@ -1,6 +1,7 @@
 """Processes that wait for each other before TensorFlow starts."""
 
 import concurrent.futures
+import contextlib
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ import pytest
 from mobilenet_tf import rendezvous
 from mobilenet_tf.cli import WorkError
 
+# RFC 9113, sections 4.1 and 6.5: a length of 6, type 4, no flags, stream 0, and one setting.
+SETTINGS = b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x05\x00\x00\x40\x00"
+
 
 def _free_addresses(count: int) -> list[str]:
     listeners = [socket.socket() for _ in range(count)]
@@ -24,6 +28,48 @@ def _free_addresses(count: int) -> list[str]:
     return found
 
 
+def _answer(listener: socket.socket, words: bytes, until: threading.Barrier) -> None:
+    """Says something to all who connect, until all have met."""
+    listener.settimeout(0.1)
+    waiting = threading.Thread(target=until.wait)
+    waiting.start()
+    while waiting.is_alive():
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(words)
+
+
+def test_tensorflow_s_server_is_known_by_what_it_says_first():
+    import tensorflow as tf  # Its server has no end: in this process, it stays.
+
+    (own,) = _free_addresses(1)
+    server = tf.distribute.Server({"worker": [own]}, job_name="worker", task_index=0)
+    assert server.target.endswith(own)
+    assert rendezvous._is_there(own)
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x00" * 64])
+def test_another_program_at_an_address_is_nobody(words):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+
+        def once() -> None:
+            connection, _ = other.accept()
+            with connection:
+                connection.sendall(words)
+
+        for check, expected in (
+            (rendezvous._is_there, False),
+            (rendezvous._named, f"{address} (where another program answers)"),
+        ):
+            thread = threading.Thread(target=once)
+            thread.start()
+            assert check(address) == expected
+            thread.join()
+    assert rendezvous._named(address) == address  # Now nobody is there.
+
+
 def test_all_meet_however_late_they_come():
     places = _free_addresses(3)
     all_met = threading.Barrier(3, timeout=30)
@@ -32,11 +78,8 @@ def test_all_meet_however_late_they_come():
         time.sleep(0.3 * i)
         rendezvous.meet(places[i], places[:i] + places[i + 1 :])
         ended = time.monotonic()
-        with socket.socket() as successor:  # As TensorFlow does.
-            successor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            successor.bind(("", int(places[i].rpartition(":")[2])))
-            successor.listen()
-            all_met.wait()
+        with socket.create_server(("", int(places[i].rpartition(":")[2]))) as successor:
+            _answer(successor, SETTINGS, all_met)
         return ended
 
     begun = time.monotonic()

@@ -597,7 +597,7 @@ def test_weights_that_are_no_numbers_are_refused(model, tmp_path):
     broken.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
     broken.save(path)
     with pytest.raises(ValueError, match="finite numbers.*Received: .*nan.keras with NaN"):
-        transfer.load(keras.models.clone_model(model), path)
+        transfer.load(keras.models.clone_model(model), path, CLASSES)
 
 
 def test_what_a_killed_process_was_writing_does_not_fill_a_folder(tmp_path):
@@ -648,4 +648,55 @@ def test_weights_that_fit_nowhere_are_refused(model, tmp_path):
     path = str(tmp_path / "other.keras")
     other.save(path)
     with pytest.raises(ValueError, match="share layers.*shares none"):
-        transfer.load(model, path)
+        transfer.load(model, path, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"), [(CLASSES, True), (CLASSES[::-1], False), (("ant", *CLASSES[1:]), False)]
+)
+def test_a_classifier_of_other_classes_is_left_out(model, tmp_path, names, taken):
+    path = str(tmp_path / "named.keras")
+    model.save(path)
+    model_labels.embed(path, names)
+    copy = keras.models.clone_model(model)
+    _, report = transfer.load(copy, path, CLASSES)
+    assert report.missing == (() if taken else ("conv_preds",)) and not report.mismatched
+    same = np.array_equal(*(one.get_layer("conv_preds").get_weights()[0] for one in (copy, model)))
+    assert same == taken
+
+
+def test_a_run_goes_on_with_the_recipe_it_began_with(data, tmp_path):
+    path = tmp_path / "run"
+    source = training.datasets.open_source(DataConfig(data))
+    job = training.prepare(training._with_image_size(_config(data, path), source), source, "")
+    path.mkdir()
+    training.start_run(job, str(path))
+    text = (path / runs.CONFIG).read_text()
+    before = job.resolved.steps_per_epoch
+    edited = json.loads(text)
+    edited["recipe"]["batch_size"] *= 2
+    (path / runs.CONFIG).write_text(json.dumps(edited))
+    line = _error("--resume", str(path))
+    assert f"restore {runs.CONFIG}" in line
+    assert f"steps_per_epoch {before // 2} for {before}" in line  # By whole batches.
+
+
+def test_a_full_disk_keeps_one_checkpoint_for_the_model(tmp_path, monkeypatch):
+    for step in (1, 2, 3):
+        checkpoints.save(str(tmp_path), checkpoints.State(step, [], {"a": np.ones(3)}))
+    assert len(checkpoints.paths(str(tmp_path))) == 2
+    saved = []
+
+    def save(model, job, path):
+        saved.append(len(checkpoints.paths(job.run)))
+        if len(saved) == 1:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training, "save_model", save)
+    job = Job(str(tmp_path), None, CLASSES, None, None, None)
+    training._save_last(None, job, "model.keras")
+    assert saved == [2, 1] and checkpoints.newest(str(tmp_path)).step == 3
+    saved.clear()
+    with pytest.raises(OSError):  # Nothing else to remove.
+        training._save_last(None, job, "model.keras")
+    assert saved == [1]

@@ -1,5 +1,6 @@
 """Data sets of TensorFlow Datasets, by name and supervised keys."""
 
+import contextlib
 import importlib
 import os
 import sys
@@ -142,13 +143,15 @@ class TFDSSource:
         return self._read(self.val_split, image_size)
 
     def _examples(self, split: str | None) -> int:
-        try:
-            return self._builder.info.splits[split].num_examples
-        except (KeyError, ValueError, AssertionError):
-            raise ValueError(
-                f"a split must be one of {', '.join(self._builder.info.splits)}, or a part such "
-                f"as train[:90%]. Received: {split}"
-            ) from None
+        """How many images a split has, which must be some."""
+        with contextlib.suppress(KeyError, ValueError, AssertionError):
+            count = self._builder.info.splits[split].num_examples
+            if count:
+                return count
+        raise ValueError(
+            f"a split must be one of {', '.join(self._builder.info.splits)}, or a part such "
+            f"as train[:90%] with images in it. Received: {split}"
+        )
 
     def _read(self, split: str | None, image_size: int) -> Split:
         count = self._examples(split)
