@@ -29,6 +29,8 @@ from mobilenet_tf.data import datasets
 from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
 
+_TRIES = 24  # Conversions that leave out layers which `AUTO` may do without.
+
 
 @dataclasses.dataclass(frozen=True)
 class Session:
@@ -234,7 +236,7 @@ def _fewest_float_layers(
     if steps is None:  # Not even all of them help: the budget rejects the file in the end.
         return sets[-1]
     order = [node.name for node in prepared.graph.nodes if node.name in sets[steps]]
-    return frozenset(mixed.needed(lambda layers: meets(frozenset(layers)), order))
+    return frozenset(mixed.needed(lambda layers: meets(frozenset(layers)), order, _TRIES))
 
 
 def draw_images(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:

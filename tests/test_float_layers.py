@@ -41,13 +41,24 @@ def test_needed_leaves_out_the_rest(necessary):
         tried.append("".join(layers))
         return set(necessary) <= set(layers)
 
-    assert "".join(mixed.needed(meets, "abcdefgh")) == necessary
-    assert len(tried) < 40
+    assert "".join(mixed.needed(meets, "abcdefgh", 40)) == necessary
+    assert len(tried) <= 40
 
 
 def test_needed_where_one_of_two_is_enough():
-    kept = mixed.needed(lambda layers: "b" in layers or "e" in layers, "abcdef")
+    kept = mixed.needed(lambda layers: "b" in layers or "e" in layers, "abcdef", 40)
     assert len(kept) == 1 and kept[0] in "be"
+
+
+def test_needed_ends_after_its_tries():
+    tried = []
+
+    def meets(layers) -> bool:
+        tried.append(layers)
+        return "a" in layers
+
+    kept = mixed.needed(meets, "abcdefgh", 2)
+    assert len(tried) == 2 and "a" in kept
 
 
 def test_greedy_by_hand():
@@ -111,5 +122,5 @@ def test_the_smallest_set_that_helps_is_found():
     assert {"rescaling", *names} <= set(sets[-1])
     steps = mixed.fewest(lambda count: divergence(sets[count]) <= budget, len(sets) - 1)
     assert steps is not None
-    kept = mixed.needed(lambda layers: divergence(layers) <= budget, sorted(sets[steps]))
+    kept = mixed.needed(lambda layers: divergence(layers) <= budget, sorted(sets[steps]), 40)
     assert set(kept) == smallest

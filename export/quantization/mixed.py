@@ -30,7 +30,7 @@ def fewest(meets: Callable[[int], bool], most: int) -> int | None:
     return enough
 
 
-def needed(meets: Callable[[Sequence[str]], bool], layers: Sequence[str]) -> list[str]:
+def needed(meets: Callable[[Sequence[str]], bool], layers: Sequence[str], tries: int) -> list[str]:
     """Leaves out what a budget does without.
 
     Tries halves first, then smaller parts, then single layers.
@@ -38,14 +38,18 @@ def needed(meets: Callable[[Sequence[str]], bool], layers: Sequence[str]) -> lis
     Args:
         meets: tells whether these layers keep the budget.
         layers: that do.
+        tries: how many calls of `meets` it may cost.
 
     Returns:
-        Those of them that keep it, too, and of which none can be left out.
+        Those of them that keep it, too; if the tries were enough, none of them can be left out.
     """
     kept, size = list(layers), max(1, len(layers) // 2)
     while kept:
         before = len(kept)
         for start in reversed(range(0, before, size)):
+            if not tries:
+                return kept
+            tries -= 1
             rest = kept[:start] + kept[start + size :]
             if meets(rest):
                 kept = rest
