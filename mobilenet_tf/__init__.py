@@ -1,6 +1,7 @@
 """MobileNet V1, V2 and V3 in Keras, from training to a verified .tflite."""
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
         MobileNetV3Small,
     )
     from mobilenet_tf.imagenet import decode_predictions, preprocess_input
+
+# Before anything imports TensorFlow, whose start-up chatter hides our own messages; a user's
+# setting wins.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 __version__ = "0.1.0"
 

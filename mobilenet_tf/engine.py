@@ -7,9 +7,6 @@ quantization-aware training and multi-worker training need.
 
 import os
 
-# TensorFlow's start-up chatter hides our own messages; a user's setting wins.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 USES_TF_KERAS = os.environ.get("TF_USE_LEGACY_KERAS", "").lower() in ("1", "true")
 
 if USES_TF_KERAS:
