@@ -13,8 +13,7 @@ from export.quantization.scales import TensorScale
 from mobilenet_tf.progress import progress
 
 _BATCH = 16
-# All activations of a batch and their gradients are in memory at once.
-_GRADIENT_BATCH, _GRADIENT_PIXELS = 8, 4 * 224 * 224
+_GRADIENT_BATCH = 8  # All activations and their gradients are in memory at once.
 _SAMPLES = 16_384  # Values of one image and tensor that enter a histogram.
 
 
@@ -133,11 +132,9 @@ def gradient_batches(
         label: of the progress.
     """
     rng = np.random.default_rng(seed)
-    height, width = graph.image_shape[:2]
-    size = max(1, min(_GRADIENT_BATCH, _GRADIENT_PIXELS // (height * width)))
-    starts = range(0, len(images), size)
+    starts = range(0, len(images), _GRADIENT_BATCH)
     for start in progress(starts, len(starts), f"{label}, batches"):
-        yield _gradients(graph, images[start : start + size], rng)
+        yield _gradients(graph, images[start : start + _GRADIENT_BATCH], rng)
 
 
 def _gradients(
