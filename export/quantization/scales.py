@@ -104,7 +104,7 @@ class StoredWeights:
 
     Attributes:
         kernel: int8 (..., channels).
-        bias: whole numbers, float64 (channels,), of less than 2 ** 30.
+        bias: whole numbers, float64 (channels,), of at most 2 ** 30.
         scales: of the kernel, float32 (channels,).
         bias_scales: float32 (channels,): those times the input's.
     """
