@@ -10,6 +10,7 @@ the SETTINGS frame that HTTP/2 servers begin with (RFC 9113, section 3.4).
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -43,7 +44,9 @@ def meet(own: str, others: list[str]) -> None:
             missing = [address for address in missing if not _is_there(address)]
             if missing and time.monotonic() - reminded > _REMIND_S:
                 reminded = time.monotonic()
-                say(f"still waiting for {', '.join(map(_named, missing))}")
+                # Also from those who are silent: only they know whom they miss.
+                with contextlib.redirect_stderr(sys.__stderr__ or sys.stderr):
+                    say(f"still waiting for {', '.join(map(_named, missing))}")
             if missing:
                 time.sleep(_POLL_S)
 

@@ -70,6 +70,18 @@ def test_another_program_at_an_address_is_nobody(words):
     assert rendezvous._named(address) == address  # Now nobody is there.
 
 
+def test_who_waits_names_whom_it_misses_also_where_it_is_silenced():
+    own, missing = _free_addresses(2)
+    code = (
+        "import contextlib, io; from mobilenet_tf import rendezvous as r; r._REMIND_S = 0.1\n"
+        f"with contextlib.redirect_stderr(io.StringIO()): r.meet({own!r}, [{missing!r}])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline().strip() == f"still waiting for {missing}"
+    process.kill()
+    process.wait()
+
+
 def test_all_meet_however_late_they_come():
     places = _free_addresses(3)
     all_met = threading.Barrier(3, timeout=30)
