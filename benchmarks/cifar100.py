@@ -160,7 +160,8 @@ def format_ablation(records: list[dict[str, Any]]) -> str:
     for record in sorted(records, key=lambda record: record["config"]["recipe"]["epochs"]):
         config = record["config"]
         recipe, resolved = config["recipe"], config["resolved"]
-        cells = [record["network"], f"{_side(record)}, {config['network']['last_map']}"]
+        last_map = config["network"]["last_map"] or "network's own"
+        cells = [record["network"], f"{_side(record)}, {last_map}"]
         cells += [_macs(record), str(recipe["epochs"])]
         cells += ["network's own" if recipe[key] is None else str(recipe[key]) for key in _RECIPE]
         cells += [f"{resolved['learning_rate']:g}", f"{resolved['weight_decay']:g}"]
