@@ -69,9 +69,13 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
         WorkError: the training failed or was interrupted; what there is of it
             is saved.
     """
-    if devices.is_chief:  # Not after an hour of reading images.
+    if devices.is_chief:  # Not after an hour of reading images, as all of these.
         run_folders.check_output_dir(config.output_dir)
         _check_outside_data(config)
+    if config.weights:
+        transfer.weights_path(config.weights)
+    if config.teacher is not None:
+        distillation.model_path(config.teacher.path)
     devices.check_batch(config.recipe.batch_size)
     source = datasets.open_source(config.data)
     config = _with_image_size(config, source)

@@ -51,6 +51,20 @@ def _check_frozen(model: keras.Model, path: str, report: weights.TransferReport)
         )
 
 
+def weights_path(source: str) -> str:
+    """The file of weights that may be named by their run.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = runs.model_path(source)
+    if not os.path.isfile(path):
+        raise ValueError(
+            f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
+        )
+    return path
+
+
 def load(
     model: keras.Model, source: str, class_names: Sequence[str]
 ) -> tuple[str, weights.TransferReport]:
@@ -68,11 +82,7 @@ def load(
     Raises:
         ValueError: no weights, or none that fit.
     """
-    path = runs.model_path(source)
-    if not os.path.isfile(path):
-        raise ValueError(
-            f"weights to start from must be a finished run, a .keras or a .h5. Received: {path}"
-        )
+    path = weights_path(source)
     given = weights.read_weights(path, model)
     broken = sorted(
         name for name, arrays in given.items() if not all(np.isfinite(one).all() for one in arrays)

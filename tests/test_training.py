@@ -700,3 +700,12 @@ def test_a_full_disk_keeps_one_checkpoint_for_the_model(tmp_path, monkeypatch):
     with pytest.raises(OSError):  # Nothing else to remove.
         training._save_last(None, job, "model.keras")
     assert saved == [1]
+
+
+@pytest.mark.parametrize(
+    "missing", [{"weights": "typo.keras"}, {"teacher": runs.TeacherConfig("typo.keras")}]
+)
+def test_missing_files_are_named_before_images_are_read(data, tmp_path, monkeypatch, missing):
+    monkeypatch.setattr(training.datasets, "open_source", lambda config: pytest.fail("read"))
+    with pytest.raises(ValueError, match="Received: typo.keras"):
+        training.train(dataclasses.replace(_config(data, tmp_path), **missing))
