@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import types
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from mobilenet_tf.data import datasets, shapes
+from mobilenet_tf.data import datasets, shapes, tfds_source
 
 EXAMPLES = 50  # Of each split, in the reduced dataset.
 
@@ -203,3 +204,22 @@ def test_load_gives_back_what_was_rendered(data_dir: Path, split: str) -> None:
     rendered = [shapes.render(split, index) for index in range(EXAMPLES)]
     assert Counter(loaded) == Counter((image.tobytes(), label) for image, label in rendered)
     assert Counter(label for _, label in loaded) == dict.fromkeys(range(10), EXAMPLES // 10)
+
+
+@pytest.mark.parametrize("split", ["train[:0%]", "trian", "train["])
+def test_a_split_has_images(split):
+    train = types.SimpleNamespace(num_examples=5)
+
+    class Splits(dict):
+        def __missing__(self, key):
+            if key == "train[:0%]":
+                return types.SimpleNamespace(num_examples=0)
+            raise ValueError("TFDS's own words")
+
+    info = types.SimpleNamespace(
+        supervised_keys=("image", "label"),
+        features={"label": types.SimpleNamespace(names=["a", "b"])},
+        splits=Splits(train=train, test=train),
+    )
+    with pytest.raises(ValueError, match="one of train, test, or a part such as .* images in it"):
+        tfds_source.TFDSSource(types.SimpleNamespace(info=info), train_split=split)
