@@ -160,13 +160,17 @@ def format_ablation(records: list[dict[str, Any]]) -> str:
     for record in sorted(records, key=lambda record: record["config"]["recipe"]["epochs"]):
         config = record["config"]
         recipe, resolved = config["recipe"], config["resolved"]
-        last_map = config["network"]["last_map"] or "network's own"
+        last_map = _or_own(config["network"]["last_map"])
         cells = [record["network"], f"{_side(record)}, {last_map}"]
         cells += [_macs(record), str(recipe["epochs"])]
-        cells += ["network's own" if recipe[key] is None else str(recipe[key]) for key in _RECIPE]
+        cells += [_or_own(recipe[key]) for key in _RECIPE]
         cells += [f"{resolved['learning_rate']:g}", f"{resolved['weight_decay']:g}"]
         lines.append(f"| {' | '.join(cells)} | {record['top1']:.2f} % |")
     return "\n".join(lines)
+
+
+def _or_own(setting: Any) -> str:
+    return "network's own" if setting is None else str(setting)
 
 
 def read_records(folder: str) -> list[dict[str, Any]]:

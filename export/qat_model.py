@@ -12,7 +12,7 @@ from export.folding import foldings
 from export.graph import Graph, Node, rewrite
 from export.keras_graph import from_keras
 from export.qat_layers import CalibratedQuantizer, FrozenNode, NodeConfig, NodeLayer
-from export.quantization.quantizer import trainable_graph
+from export.quantization.quantizer import biases_corrected
 from export.quantization.scale_choice import Chosen
 from export.quantization.scales import Quantization, TensorScale
 from export.quantization.swish_equalization import SwishFactors
@@ -90,7 +90,7 @@ def quantization_aware(network: keras.Model, chosen: Chosen) -> QuantizationAwar
         A `QuantizationAwareModel`.
     """
     folded = foldings(from_keras(network), chosen.form.swishes)
-    start, scales = trainable_graph(chosen), chosen.quantization.scales
+    start, scales = biases_corrected(chosen), chosen.quantization.scales
     # Calibration also moves the biases of gates, which do not train.
     graph = rewrite(start, lambda node: [node if node.name in folded else chosen.graph[node.name]])
     image = keras.Input(graph.image_shape, name=graph.nodes[0].name)

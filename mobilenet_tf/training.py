@@ -215,15 +215,7 @@ def _reopened(run: str, config: TrainConfig, content: dict[str, Any]) -> Job:
         )
     job = prepare(config, source, run)
     _check_same_images(job, content)
-    begun, now = content.get("resolved") or {}, _resolved(job)
-    changed = [
-        f"{key} {now[key]} for {begun.get(key)}" for key in now if now[key] != begun.get(key)
-    ]
-    if changed:
-        raise ValueError(
-            f"a run must go on with the recipe it began with; restore {runs.CONFIG} or start "
-            f"again. Received: {', '.join(changed)}, in {run}"
-        )
+    _check_same_recipe(job, content)
     return job
 
 
@@ -254,6 +246,19 @@ def _check_same_images(job: Job, content: dict[str, Any]) -> None:
         raise ValueError(
             "a run must go on with the images it began with; restore the data set. "
             f"Received: {difference}, in {job.config.data.dataset}"
+        )
+
+
+def _check_same_recipe(job: Job, content: dict[str, Any]) -> None:
+    """An edited config.json would go on as no run that began with it."""
+    begun, now = content.get("resolved") or {}, _resolved(job)
+    changed = [
+        f"{key} {now[key]} for {begun.get(key)}" for key in now if now[key] != begun.get(key)
+    ]
+    if changed:
+        raise ValueError(
+            f"a run must go on with the recipe it began with; restore {runs.CONFIG} or start "
+            f"again. Received: {', '.join(changed)}, in {job.run}"
         )
 
 

@@ -178,7 +178,7 @@ def test_training_begins_with_kernels_as_they_are_and_corrected_biases():
     graph = round_shift(pointwise(WEIGHTS, np.zeros(4)))
     chosen = scale_choice.choose_scales(graph, IMAGES, 8, seed=0)
     kernel, before = graph["conv"].numbers()
-    start_kernel, start_bias = quantizer.trainable_graph(chosen)["conv"].numbers()
+    start_kernel, start_bias = quantizer.biases_corrected(chosen)["conv"].numbers()
     np.testing.assert_array_equal(start_kernel, kernel)
     error = _mean_error(kernel, chosen.fitting)
     np.testing.assert_allclose(start_bias - before, error, atol=1e-5)

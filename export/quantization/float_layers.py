@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 from export.compute import probabilities
-from export.graph import Graph, Node, rewrite
-from export.quantization.correction import channel_means, correct_biases, fitting_images
+from export.graph import Node, rewrite
 from export.quantization.divergence import mean_divergence
 from export.quantization.fake import quantized_probabilities
 from export.quantization.layer_costs import layer_costs
+from export.quantization.quantizer import biases_corrected
 from export.quantization.scale_choice import Chosen
 from export.quantization.scales import Quantization
 from mobilenet_tf.progress import say
@@ -85,16 +85,14 @@ def greedy(units: list[frozenset[str]], divergence: Divergence) -> list[frozense
 
 def _divergence(chosen: Chosen, images: np.ndarray) -> Divergence:
     graph, scales = chosen.graph, chosen.quantization.scales
-    fitting = fitting_images(graph, chosen.fitting)
-    corrected = correct_biases(graph, chosen.quantization, fitting, channel_means(graph, fitting))
-    expected = probabilities(graph, images)
+    corrected, expected = biases_corrected(chosen), probabilities(graph, images)
 
     def divergence(float_nodes: frozenset[str]) -> float:
         def visit(node: Node) -> list[Node]:
             return [graph[node.name]] if node.name in float_nodes else [node]
 
-        mixed: Graph = rewrite(corrected, visit)
         quantization = Quantization(scales, float_nodes)
-        return mean_divergence(expected, quantized_probabilities(mixed, quantization, images))
+        scores = quantized_probabilities(rewrite(corrected, visit), quantization, images)
+        return mean_divergence(expected, scores)
 
     return divergence

@@ -78,14 +78,15 @@ def quantize_graph(chosen: Chosen, float_nodes: frozenset[str] = frozenset()) ->
     return Quantized(final, quantization, float(least), best)
 
 
-def trainable_graph(chosen: Chosen) -> Graph:
-    """Where training with rounding begins: kernels as they are, biases corrected.
+def biases_corrected(chosen: Chosen) -> Graph:
+    """The graph with its kernels as they are, and biases for kernels rounded to the nearest.
 
-    Rounded kernels lie on their grid, which moves with each channel's largest
-    number: training would scale whole channels by that number's steps.
+    Training with rounding begins there. Rounded kernels lie on their grid, which moves
+    with each channel's largest number: training would scale whole channels by that
+    number's steps.
 
     Args:
-        chosen: of `choose_trainable_form_and_scales`.
+        chosen: of any function of `scale_choice`.
     """
     graph, images = chosen.graph, fitting_images(chosen.graph, chosen.fitting)
     means = channel_means(graph, images)
