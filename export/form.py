@@ -26,7 +26,7 @@ def export_form(graph: Graph, hard_swish: HardSwish) -> Graph:
 
     Returns:
         A `Graph` of input, shift, convolutions, add, multiply, gate, mean,
-        reshape, softmax and, if fused, hard_swish. Equal to the given one up
+        reshape, softmax and, if fused, hard_swish instead of gate. Equal to the given one up
         to rounding.
 
     Raises:
@@ -37,7 +37,8 @@ def export_form(graph: Graph, hard_swish: HardSwish) -> Graph:
     graph = fold_batch_norm(graph)
     graph = fold_normalization(graph)
     graph = fuse_activations(graph)
-    return _in_float32(split_hard_swish(graph, keep=hard_swish == "fused"))
+    graph = split_hard_swish(graph, keep=hard_swish == "fused")
+    return _in_float32(fuse_gates(graph))
 
 
 def _in_float32(graph: Graph) -> Graph:
@@ -211,6 +212,26 @@ def _raised_convolutions(graph: Graph, keep: bool) -> dict[str, float]:
                 given = [max(given)] * 2
         factors[node.name] = _factor(node, given, raised.get(node.name, 1.0), keep)
     return raised
+
+
+def fuse_gates(graph: Graph) -> Graph:
+    """Lets the convolution before a squeeze-excite's hard-sigmoid write relu6(x + 3) itself."""
+    followers = _sole_followers(graph, "gate")
+    fused = {
+        gate.name
+        for name, gate in followers.items()
+        if graph[name].weighted and graph[name].activation == "linear"
+    }
+
+    def visit(node: Node) -> list[Node]:
+        if node.name in fused:
+            return []
+        gate = followers.get(node.name)
+        if gate is None or gate.name not in fused:
+            return [node]
+        return [dataclasses.replace(node, bias=node.numbers()[1] + 3.0, activation="relu6")]
+
+    return rewrite(graph, visit)
 
 
 def round_shift(graph: Graph) -> Graph:

@@ -23,11 +23,10 @@ Op = Literal[
     "hard_sigmoid",
     "gate",  # relu6(x + 3): hard-sigmoid without its factor of 1/6
     "shift",  # x + offset
-    "border",  # constant slices of `offset` around x
     "add",
     "multiply",
     "mean",  # over height and width, which stay as 1 and 1
-    "reshape",  # to (batch, classes)
+    "reshape",
     "softmax",
 ]
 Fused = Literal["linear", "relu", "relu6"]
@@ -47,9 +46,7 @@ class Node:
         stride, dilation: of the two convolutions, equal in both directions.
         padding: of the two convolutions.
         activation: that ends a convolution or an addition.
-        scale, offset: of "rescale" and "shift"; offset of "border".
-        axis, border: of "border": 1 for rows or 2 for columns; how many slices
-            lie before and after.
+        scale, offset: of "rescale" and "shift".
         shape: of the output for one image, such as (height, width, channels).
     """
 
@@ -65,8 +62,6 @@ class Node:
     activation: Fused = "linear"
     scale: float = 1.0
     offset: float = 0.0
-    axis: int = 0
-    border: tuple[int, int] = (0, 0)
 
     @property
     def weighted(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from export.graph import Graph, Node, Op
+from export.pointwise import merge_pointwise
 from mobilenet_tf.engine import hard_sigmoid, hard_swish, keras, layers
 
 
@@ -17,11 +18,17 @@ def from_keras(model: keras.Model) -> Graph:
             input and one output; of the Keras in `mobilenet_tf.engine`.
 
     Returns:
-        A `Graph` that computes the same.
+        A `Graph` that computes the same; see `pointwise.merge_pointwise` for
+        the one thing that it leaves out.
 
     Raises:
         ValueError: a layer or a setting that no MobileNet has, named.
     """
+    return merge_pointwise(read_layers(model))
+
+
+def read_layers(model: keras.Model) -> Graph:
+    """Like `from_keras`, with every layer."""
     names: dict[int, str] = {}
     nodes: list[Node] = []
     for layer in model.layers:

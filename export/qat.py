@@ -10,7 +10,8 @@ import tempfile
 import numpy as np
 
 from export.folding import integer_form, unfold
-from export.keras_graph import from_keras
+from export.keras_graph import from_keras, read_layers
+from export.pointwise import Pair, pointwise_pairs
 from export.qat_model import QuantizationAwareModel, quantization_aware
 from export.quantization import trained_file
 from export.quantization.scale_choice import choose_trainable_form_and_scales
@@ -78,15 +79,16 @@ def save(run: str, base: str, network: keras.Model, aware: QuantizationAwareMode
     Args:
         run: an existing folder.
         base: the .keras file, of Keras 3, with the weights before training.
-        network: with the same weights.
+        network: with the same weights; those of `pointwise_pairs` change.
         aware: trained and frozen.
     """
     graph, quantization = aware.trained()
     trained_file.save(os.path.join(run, runs.QUANTIZATION), graph, quantization, aware.swishes)
     biases = {node.name: node.numbers()[1] for node in graph.nodes if node.weighted}
+    passing = _pass_on(network, pointwise_pairs(read_layers(network)))
     changes = unfold(from_keras(network), aware.swishes, aware.trained_kernels(), biases)
     path = os.path.join(run, runs.MODEL)
-    weights.rewrite_weights(base, path, _layer_weights(network, changes))
+    weights.rewrite_weights(base, path, passing | _layer_weights(network, changes))
 
 
 def _calibrated_model(job: Job, network: keras.Model) -> QuantizationAwareModel:
@@ -95,6 +97,24 @@ def _calibrated_model(job: Job, network: keras.Model) -> QuantizationAwareModel:
     form = integer_form(from_keras(network))
     chosen = choose_trainable_form_and_scales(form, images, job.config.seed)
     return quantization_aware(network, chosen)
+
+
+def _pass_on(network: keras.Model, pairs: list[Pair]) -> weights.WeightsByLayer:
+    """Makes the first of two convolutions that trained as one, and its BatchNorm, the identity.
+
+    The second then holds what both computed. Returns all their arrays.
+    """
+    found = {}
+    for pair in pairs:
+        first, norm = network.get_layer(pair.first), network.get_layer(pair.norm)
+        kernel = first.get_weights()[0]
+        _, _, mean, variance = norm.get_weights()
+        deviation = np.sqrt(variance + norm.epsilon)
+        found[pair.first] = [np.eye(*kernel.shape[2:], dtype=kernel.dtype)[np.newaxis, np.newaxis]]
+        found[pair.norm] = [deviation, mean, mean, variance]
+        for layer in (first, norm):
+            layer.set_weights(found[layer.name])
+    return found
 
 
 def _layer_weights(network: keras.Model, changes: weights.WeightsByLayer) -> weights.WeightsByLayer:

@@ -245,7 +245,7 @@ def format_report(content: dict[str, Any]) -> str:
 
 
 def format_partitions(partitions: dict[str, Any]) -> str:
-    """How many, and what XNNPACK leaves to slower kernels; the bytes' QUANTIZE is always there."""
+    """How many, and what XNNPACK leaves to slower kernels."""
     left = [f"{name} {count}" for name, count in partitions["outside"].items()]
     return f"{partitions['count']}" + (f"; outside them {', '.join(left)}" if left else "")
 

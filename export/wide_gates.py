@@ -1,9 +1,9 @@
-"""Squeeze-excite's products over rows of several pixels, for networks with few channels.
+"""Squeeze-excite's products row by row instead of pixel by pixel, where channels are few.
 
 XNNPACK multiplies pixel by pixel where one factor is the same for all of them,
 and begins anew for each; with 16 channels that costs as much as the products.
-So the gate is computed several times over, for as many pixels side by side,
-which are one longer pixel to the product. The same integers, in the same order.
+So the gate is computed once for each pixel of a row, and a row is begun at a
+time. The same integers, in the same order.
 """
 
 import dataclasses
@@ -13,9 +13,8 @@ import numpy as np
 from export.graph import Graph, Node, rewrite
 from export.quantization.scales import Quantization
 
-# Below, beginning is more than a tenth of a product's instructions (cortex-a76).
+# Below, beginning is more than a fifth of a product's instructions (cortex-a76).
 _LEAST_CHANNELS = 64
-_WIDTH = 256
 
 
 def widen_gates(graph: Graph, quantization: Quantization) -> tuple[Graph, Quantization]:
@@ -31,57 +30,36 @@ def widen_gates(graph: Graph, quantization: Quantization) -> tuple[Graph, Quanti
     """
     consumers = graph.consumers()
     scales = dict(quantization.scales)
-    repeats: dict[str, int] = {}  # By name of a product, its gate and the gate's convolution.
+    widths: dict[str, int] = {}  # By name of a gate's convolution.
     for node in graph.nodes:
-        chain = _gated(graph, node)
-        alone = all(len(consumers[part.name]) == 1 for part in chain[1:])
-        integers = all(quantization.computes_in_integers(part.name) for part in chain)
-        if chain and alone and integers and (times := _times(node.shape)) > 1:
-            repeats.update({part.name: times for part in chain})
+        gate = _gate(graph, node)
+        if gate is None or len(consumers[gate.name]) > 1 or node.shape[-1] >= _LEAST_CHANNELS:
+            continue
+        if all(quantization.computes_in_integers(part.name) for part in (node, gate)):
+            widths[gate.name] = node.shape[1]
 
     def visit(node: Node) -> list[Node]:
-        times = repeats.get(node.name)
-        if times is None:
+        width = widths.get(node.name)
+        if width is None:
             return [node]
-        if node.op != "multiply":
-            return [_repeated(node, times)]
-        height, width, channels = node.shape
-        shape = (height, width // times, channels * times)
-        source, gate = node.inputs
-        wide = Node(f"{node.name}_wide_input", "reshape", (source,), shape)
-        product = dataclasses.replace(
-            node, name=f"{node.name}_wide", inputs=(wide.name, gate), shape=shape
-        )
-        scales[wide.name], scales[product.name] = scales[source], scales[node.name]
-        return [wide, product, Node(node.name, "reshape", (product.name,), node.shape)]
+        repeated = _repeated(node, width, f"{node.name}_repeated")
+        scales[repeated.name] = scales[node.name]
+        row = (1, width, node.shape[-1])
+        return [repeated, Node(node.name, "reshape", (repeated.name,), row)]
 
     return rewrite(graph, visit), dataclasses.replace(quantization, scales=scales)
 
 
-def _gated(graph: Graph, node: Node) -> list[Node]:
-    """A product of a map and one value per channel, its gate, and the gate's convolution."""
+def _gate(graph: Graph, node: Node) -> Node | None:
+    """The convolution that says what a map is multiplied with, the same for all its pixels."""
     if node.op != "multiply" or node.shape[0] == 1:
-        return []
+        return None
     gate = graph[node.inputs[1]]
-    if gate.op != "gate" or gate.shape[0] != 1:
-        return []
-    source = graph[gate.inputs[0]]
-    return [node, gate, source] if source.op == "conv" else []
+    return gate if gate.op == "conv" and gate.shape[:2] == (1, 1) else None
 
 
-def _times(shape: tuple[int, ...]) -> int:
-    """How many pixels of a row to take as one."""
-    _, width, channels = shape
-    if channels >= _LEAST_CHANNELS:
-        return 1
-    divisors = [n for n in range(1, width + 1) if width % n == 0]
-    return next((n for n in divisors if n * channels >= _WIDTH), width)
-
-
-def _repeated(node: Node, times: int) -> Node:
-    shape = (*node.shape[:-1], node.shape[-1] * times)
-    if not node.weighted:
-        return dataclasses.replace(node, shape=shape)
+def _repeated(node: Node, times: int, name: str) -> Node:
     kernel, bias = node.numbers()
     kernel, bias = np.tile(kernel, (1, 1, 1, times)), np.tile(bias, times)
-    return dataclasses.replace(node, shape=shape, kernel=kernel, bias=bias)
+    shape = (1, 1, node.shape[-1] * times)
+    return dataclasses.replace(node, name=name, shape=shape, kernel=kernel, bias=bias)

@@ -12,7 +12,6 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from export.assembler import Assembler, ChannelScales
-from export.border import border_instead_of_shift
 from export.graph import Graph, Node
 from export.quantization.scales import (
     Quantization,
@@ -39,7 +38,6 @@ _VERSIONS = {
     "DEPTHWISE_CONV_2D": (1, 6, 3, 5),
     "ADD": (1, 1, 2, 4),
     "MUL": (1, 1, 2, 4),
-    "CONCATENATION": (1, 1, 2, 3),
     "MEAN": (1, 1, 2, 3),
     "RESHAPE": (1, 1, 1, 1),
     "HARD_SWISH": (1, 1, 1, 1),
@@ -75,7 +73,6 @@ def write_tflite(
         The content of a .tflite: `image` (1, height, width, 3), RGB in 0..255,
         to `probabilities` float32 (1, classes).
     """
-    graph, quantization = border_instead_of_shift(graph, quantization)
     graph, quantization = widen_gates(graph, quantization)
     return _Writer(graph, recipe, quantization, description).write()
 
@@ -120,12 +117,12 @@ class _Writer:
         scale = self._quantization.scales[name]
         if value.scale is scale:
             return self._dequantize(name, value)
+        # The bytes of the image become int8 by way of floats: XNNPACK takes no QUANTIZE from
+        # uint8, but these two, and makes one table of them and of the shift behind.
+        source = self._value(name, integers=False)
         shape, dtype = (1, *self._graph[name].shape), _dtype(scale)
         index = self._file.add_tensor(f"{name}_{dtype}", shape, dtype, scale)
-        version = 1 if value.scale is None else 2
-        self._file.add_operation(
-            "QUANTIZE", version, [value.index], index, schema.QuantizeOptionsT()
-        )
+        self._file.add_operation("QUANTIZE", 1, [source.index], index, schema.QuantizeOptionsT())
         return Value(index, scale)
 
     def _dequantize(self, name: str, value: Value) -> Value:
@@ -150,8 +147,6 @@ class _Writer:
                 version = max(version, 2)
         elif node.op in ("gate", "shift"):
             operands.append(self._add_offset(node, scale))
-        elif node.op == "border":
-            operands = self._add_border(node, operands[0], scale)
         elif node.op == "mean":
             operands.append(self._file.add_constant(f"{node.name}_axes", _int32([1, 2])))
         elif node.op == "reshape":
@@ -209,20 +204,6 @@ class _Writer:
         self._file.add_operation("DEQUANTIZE", 3, [stored], index, schema.DequantizeOptionsT())
         return index
 
-    def _add_border(self, node: Node, image: int, scale: TensorScale | None) -> list[int]:
-        """The operands of a concatenation."""
-        assert scale is not None  # Only files of integers have borders.
-        operands = []
-        for slices, name in zip(node.border, ("before", "after"), strict=True):
-            shape = [1, *node.shape]
-            shape[node.axis] = slices
-            values = quantize(np.full(shape, node.offset), scale)
-            operands.append(
-                self._file.add_constant(f"{node.name}_{name}", values, scale) if slices else None
-            )
-        before, after = operands
-        return [index for index in (before, image, after) if index is not None]
-
     def _add_offset(self, node: Node, scale: TensorScale | None) -> int:
         name, offset = f"{node.name}_offset", node.offset if node.op == "shift" else 3.0
         values = np.full((1,), offset, np.float32)
@@ -250,10 +231,6 @@ def _operation(node: Node) -> tuple[str, object]:
         options = schema.AddOptionsT()
         options.fusedActivationFunction, options.potScaleInt16 = activation, False
         return "ADD", options
-    if node.op == "border":
-        concatenation = schema.ConcatenationOptionsT()
-        concatenation.axis = node.axis
-        return "CONCATENATION", concatenation
     if node.op == "mean":
         reducer = schema.ReducerOptionsT()
         reducer.keepDims = True

@@ -110,7 +110,7 @@ def test_int8_gains_and_stays_one_partition(hostile, tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(write_tflite(quantized.graph, RECIPES["int8"], quantized.quantization, ""))
     partitions = count_partitions(str(path))
-    assert partitions.count == 1 and partitions.outside == {"QUANTIZE": 1}
+    assert partitions.count == 1 and partitions.outside == {}
 
 
 def test_what_a_factor_cannot_pass_stops_it():

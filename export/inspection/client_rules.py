@@ -249,7 +249,8 @@ RULES: tuple[Rule, ...] = (
         NOTE,
         conditions.ops_named("DEQUANTIZE"),
         "it, and what follows it, runs on the CPU",
-        "nothing, where it only ends the model",
+        "nothing, where it only ends the model; where it begins one, convert with "
+        "--quantize int8-float-fallback",
         "google-coral/edgetpu issue 659",
     ),
     Rule(
