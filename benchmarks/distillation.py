@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from benchmarks import transfer
-from mobilenet_tf import cli, distillation, files, run_folders
+from mobilenet_tf import cli, distillation
 from mobilenet_tf.runs import TeacherConfig, TrainConfig
 
 _NAMES = ("labels_only", "taught")
@@ -30,7 +30,7 @@ def compare(config: TrainConfig, teacher: TeacherConfig, folder: str) -> dict[st
     """
 
     def run(name: str, taught_by: TeacherConfig | None) -> dict[str, Any]:
-        output_dir = os.path.join(folder, f"{name}_{config.seed}")
+        output_dir = transfer.run_folder(folder, name, config.seed)
         return transfer.timed_run(
             dataclasses.replace(config, teacher=taught_by, output_dir=output_dir)
         )
@@ -57,12 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measures; returns the exit code."""
     args = parse_args(argv)
     cli.spec_from(args)
-    files.refuse_existing(args.output, args.overwrite)
     distillation.model_path(args.teacher)  # Not after the first training.
-    for seed in args.seeds:
-        for name in _NAMES:
-            run_folders.check_output_dir(os.path.join(args.runs, f"{name}_{seed}"), "--runs")
-    os.makedirs(args.runs, exist_ok=True)
+    transfer.make_runs_folder(args, _NAMES)
     teacher = TeacherConfig(args.teacher, args.teacher_temperature, args.teacher_weight)
     settings = {
         "teacher": os.path.basename(os.path.normpath(args.teacher)),

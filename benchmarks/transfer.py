@@ -9,6 +9,7 @@ import dataclasses
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from mobilenet_tf import cli, files, runs, training
@@ -16,6 +17,8 @@ from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.machine import describe_machine
 from mobilenet_tf.recipe import Recipe
 from mobilenet_tf.runs import TrainConfig
+
+_NAMES = ("frozen", "fine_tuned", "from_scratch")
 
 
 def timed_run(config: TrainConfig) -> dict[str, Any]:
@@ -49,32 +52,25 @@ def compare(config: TrainConfig, frozen_epochs: int, rate: float, folder: str) -
     Returns:
         {"seed", "frozen", "fine_tuned", "from_scratch"}, the last three of `timed_run`.
     """
-    recipe, seed = config.recipe, config.seed
-
-    def path(name: str) -> str:
-        return os.path.join(folder, f"{name}_{seed}")
-
+    recipe = config.recipe
+    frozen, fine_tuned, scratch = (run_folder(folder, name, config.seed) for name in _NAMES)
     first = dataclasses.replace(
         config,
         recipe=dataclasses.replace(recipe, epochs=frozen_epochs),
         freeze_backbone=True,
-        output_dir=path("frozen"),
+        output_dir=frozen,
     )
     second = dataclasses.replace(
         config,
         recipe=dataclasses.replace(
             recipe, epochs=recipe.epochs - frozen_epochs, learning_rate=rate
         ),
-        weights=path("frozen"),
-        output_dir=path("fine_tuned"),
+        weights=frozen,
+        output_dir=fine_tuned,
     )
-    scratch = dataclasses.replace(config, weights=None, output_dir=path("scratch"))
-    return {
-        "seed": seed,
-        "frozen": timed_run(first),
-        "fine_tuned": timed_run(second),
-        "from_scratch": timed_run(scratch),
-    }
+    third = dataclasses.replace(config, weights=None, output_dir=scratch)
+    steps = zip(_NAMES, (first, second, third), strict=True)
+    return {"seed": config.seed} | {name: timed_run(step) for name, step in steps}
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -107,6 +103,28 @@ def add_run_options(parser: argparse.ArgumentParser, epochs: int) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing --output")
 
 
+def make_runs_folder(args: argparse.Namespace, folders: Sequence[str]) -> None:
+    """Makes --runs and refuses what is there already, before the first training.
+
+    Args:
+        args: of `add_run_options`.
+        folders: names in --runs that the seeds' numbers complete, see `run_folder`.
+
+    Raises:
+        ValueError, UsageError: a run folder or --output that exists.
+    """
+    files.refuse_existing(args.output, args.overwrite)
+    for path in (run_folder(args.runs, name, seed) for seed in args.seeds for name in folders):
+        if os.path.lexists(path):
+            raise ValueError(f"runs need new folders; choose another --runs. Received: {path}")
+    os.makedirs(args.runs, exist_ok=True)
+
+
+def run_folder(runs_folder: str, name: str, seed: int) -> str:
+    """Where one of the compared runs goes."""
+    return os.path.join(runs_folder, f"{name}_{seed}")
+
+
 def config_of(args: argparse.Namespace, seed: int) -> TrainConfig:
     """The config of options of `add_run_options`."""
     return TrainConfig(
@@ -136,8 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measures; returns the exit code."""
     args = parse_args(argv)
     cli.spec_from(args)
-    files.refuse_existing(args.output, args.overwrite)
-    os.makedirs(args.runs, exist_ok=True)
+    make_runs_folder(args, _NAMES)
     settings = {
         "weights": os.path.basename(os.path.normpath(args.weights)),
         "frozen_epochs": args.frozen_epochs,
@@ -148,7 +165,7 @@ def main(argv: list[str] | None = None) -> int:
         config = dataclasses.replace(config_of(args, seed), weights=args.weights)
         rows.append(compare(config, args.frozen_epochs, args.fine_tuning_rate, args.runs))
         write(args.output, config, settings, rows)
-        for name in ("frozen", "fine_tuned", "from_scratch"):
+        for name in _NAMES:
             run = rows[-1][name]
             print(
                 f"seed {seed}, {name}: {run['epochs']} epochs, top-1 {100 * run['top1']:.2f} %, "

@@ -14,12 +14,11 @@ from mobilenet_tf.progress import say
 from mobilenet_tf.runs import CONFIG, MODEL, TrainConfig, read_config
 
 
-def check_output_dir(output_dir: str | None, option: str = "--output-dir") -> None:
+def check_output_dir(output_dir: str | None) -> None:
     """Raises `ValueError` where a new run's folder cannot be made or has files in it already.
 
     Args:
         output_dir: the folder; None for one with a new name.
-        option: that can choose another one.
     """
     if output_dir is None:
         return
@@ -29,15 +28,14 @@ def check_output_dir(output_dir: str | None, option: str = "--output-dir") -> No
             parent = os.path.dirname(parent)
         if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
             raise ValueError(
-                f"a run needs a folder that can be made; choose another {option}. "
+                "a run needs a folder that can be made; choose another --output-dir. "
                 f"Received: {output_dir}, under {parent}"
             )
         return
     if not os.path.isdir(output_dir) or not all(map(files.is_leftover, os.listdir(output_dir))):
-        resume = ", or pass --resume to go on" if option == "--output-dir" else ""
         raise ValueError(
-            f"a run needs a new or empty folder; choose another {option}{resume}. "
-            f"Received: {output_dir}"
+            "a run needs a new or empty folder; choose another --output-dir, or pass --resume to "
+            f"go on. Received: {output_dir}"
         )
 
 

@@ -15,6 +15,7 @@ from image_files import make_folder
 
 import train as train_cli
 from benchmarks import distillation as benchmark
+from benchmarks import transfer
 from mobilenet_tf import checkpoints, distillation, files, model_labels, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras, layers
@@ -378,7 +379,7 @@ def test_labels_in_the_saved_model(taught):
         assert archive.read(runs.LABELS).decode().split() == list(CLASSES)
 
 
-def test_the_comparison_looks_at_teacher_and_folders_before_it_trains(data, tmp_path, capsys):
+def test_comparisons_look_at_teacher_and_folders_before_they_train(data, tmp_path, capsys):
     own = ["--version", "v1", "--alpha", "0.25", "--dataset", data, "--epochs", "1"]
     own += ["--seeds", "0", "--runs", str(tmp_path), "--output", str(tmp_path / "x.json")]
     assert benchmark.main([*own, "--teacher", "typo"]) == 1
@@ -388,4 +389,8 @@ def test_the_comparison_looks_at_teacher_and_folders_before_it_trains(data, tmp_
     (tmp_path / "teacher.keras").write_text("")
     assert benchmark.main([*own, "--teacher", str(tmp_path / "teacher.keras")]) == 1
     assert "choose another --runs. Received: " in capsys.readouterr().err
-    assert not (tmp_path / "labels_only_0").exists()
+    (tmp_path / "taught_0").rename(tmp_path / "from_scratch_0")
+    longer = ["--epochs", "2", "--frozen-epochs", "1", "--weights", "typo"]
+    assert transfer.main([*own, *longer]) == 1
+    assert "choose another --runs. Received: " in capsys.readouterr().err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["from_scratch_0", "teacher.keras"]
