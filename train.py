@@ -50,7 +50,7 @@ def _choice(args: argparse.Namespace) -> cluster.Choice:
 
 
 def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
-    from mobilenet_tf import run_folders, runs, strategies, train_settings, training
+    from mobilenet_tf import resuming, run_folders, runs, strategies, train_settings, training
 
     begun = args.go_on and os.path.isfile(os.path.join(args.output_dir, runs.CONFIG))
     if begun:
@@ -61,9 +61,9 @@ def _train(args: argparse.Namespace, choice: cluster.Choice) -> int:
     devices = strategies.open_devices(choice)
     if args.resume is not None:
         run = args.resume or run_folders.newest_interrupted("runs")
-        result = training.resume(run, devices)
+        result = resuming.resume(run, devices)
     elif begun:
-        result = training.resume(args.output_dir, devices)
+        result = resuming.resume(args.output_dir, devices)
     else:
         result = training.train(train_settings.train_config(args), devices)
     print(f"run: {result.run}")

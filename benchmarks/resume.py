@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import report
-from mobilenet_tf import checkpoints, cli, curves, files, recorder, runs, training
+from mobilenet_tf import checkpoints, cli, curves, files, recorder, resuming, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras, to_numpy
 from mobilenet_tf.machine import describe_machine
@@ -91,7 +91,7 @@ def _start(config: TrainConfig, log: str) -> int:
 
 
 def _train(config: TrainConfig, run: str | None) -> int:
-    training.train(config) if run is None else training.resume(run)
+    training.train(config) if run is None else resuming.resume(run)
     return 0
 
 

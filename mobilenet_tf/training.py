@@ -33,7 +33,7 @@ from mobilenet_tf.recipe import resolve
 from mobilenet_tf.recorder import Recorder
 from mobilenet_tf.runs import NetworkConfig, TrainConfig
 
-_ENGINE = "tf_keras" if USES_TF_KERAS else "keras"
+ENGINE = "tf_keras" if USES_TF_KERAS else "keras"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,13 +91,13 @@ def train(config: TrainConfig, devices: Devices = ONE_DEVICE) -> TrainResult:
     devices.check_batch(min(config.recipe.batch_size, len(job.train)))
     model = compiled_model(job)
     loaded = transfer.start(model, job)  # An error in it leaves no folder.
-    devices.agree(_facts(job, step=0))
+    devices.agree(facts(job, step=0))
     run = devices.create_run(config)
     with run_folders.locked(run):
         run_folders.check_output_dir(run)  # Somebody else may have been faster.
-        job = _with_template(start_run(job, run, loaded))
-        _set_first_weights(job, model)
-        return _fit(job, model, state=None)
+        job = with_template(start_run(job, run, loaded))
+        set_first_weights(job, model)
+        return fit_run(job, model, state=None)
 
 
 def _check_outside_data(config: TrainConfig) -> None:
@@ -113,7 +113,7 @@ def _check_outside_data(config: TrainConfig) -> None:
                 )
 
 
-def _facts(job: Job, step: int) -> list[Any]:
+def facts(job: Job, step: int) -> list[Any]:
     """What all processes of a run must have in common."""
     splits = (job.train, job.validation)
     labels = [hashlib.sha256(split.labels.tobytes()).hexdigest() for split in splits]
@@ -121,7 +121,7 @@ def _facts(job: Job, step: int) -> list[Any]:
     return [dataclasses.asdict(config), job.class_names, labels, step]
 
 
-def _with_template(job: Job) -> Job:
+def with_template(job: Job) -> Job:
     """Has Keras 3 write what tf_keras needs to save the run's network."""
     if not USES_TF_KERAS or not job.devices.is_chief:
         return job
@@ -130,7 +130,7 @@ def _with_template(job: Job) -> Job:
     return dataclasses.replace(job, template=template)
 
 
-def _set_first_weights(job: Job, model: keras.Model) -> None:
+def set_first_weights(job: Job, model: keras.Model) -> None:
     """On tf_keras: the weights that the run would begin with on Keras 3, from the chief."""
     if job.template:
         weight_files.load_weights(model, job.template)
@@ -154,112 +154,19 @@ def start_run(job: Job, run: str, loaded: dict[str, Any] | None = None) -> Job:
         "val_images": len(job.validation),
         "train_fingerprint": job.train.fingerprint(),
         "val_fingerprint": job.validation.fingerprint(),
-        "engine": _ENGINE,
-        "resolved": _resolved(job),
+        "engine": ENGINE,
+        "resolved": resolved_recipe(job),
     } | (loaded or {})
     runs.write_config(job.run, config, details)
     model_labels.write(os.path.join(job.run, runs.LABELS), job.class_names)
     return job
 
 
-def _resolved(job: Job) -> dict[str, Any]:
+def resolved_recipe(job: Job) -> dict[str, Any]:
     """What the recipe came to for these images, as config.json has it."""
     resolved = dataclasses.asdict(job.resolved)
     del resolved["recipe"]
     return resolved
-
-
-def resume(run: str, devices: Devices = ONE_DEVICE) -> TrainResult:
-    """Goes on with an interrupted run from its last checkpoint, to the same end.
-
-    Args:
-        run: its folder.
-        devices: what trains it.
-
-    Returns, raises: see `train`.
-    """
-    config, content = runs.read_config(run)
-    if config.fine_tunes:
-        raise ValueError(
-            "a run of --quantization-aware, --prune or --cluster cannot go on; start it again "
-            f"with --weights {shlex.quote(str(config.weights))}. Received: {run}"
-        )
-    if content.get("engine", "keras") != _ENGINE:
-        raise ValueError(
-            "a run goes on as it began: keras with --strategy none, tf_keras with mirrored (also "
-            f"on one CPU) or multi_worker. Received: {run}, begun with {content.get('engine')}"
-        )
-    devices.check_batch(config.recipe.batch_size)
-    own = devices.open_run(run)
-    with run_folders.locked(own):
-        if os.path.isfile(os.path.join(run, runs.MODEL)):
-            raise ValueError(
-                f"a run that has ended cannot go on; start a new one with --weights "
-                f"{shlex.quote(run)}. "
-                f"Received: {run} with its {runs.MODEL}"
-            )
-        checkpoints.clean(own)
-        state = checkpoints.newest(run)
-        job = dataclasses.replace(_reopened(own, config, content), devices=devices)
-        devices.check_batch(min(config.recipe.batch_size, len(job.train)))
-        return _resume(job, state)
-
-
-def _reopened(run: str, config: TrainConfig, content: dict[str, Any]) -> Job:
-    """Reads the images of a run that goes on."""
-    source = datasets.open_source(config.data)
-    if list(source.class_names) != content.get("class_names"):
-        raise ValueError(
-            "a run must go on with the classes it began with; restore the data set. "
-            f"Received: {len(source.class_names)} classes in {config.data.dataset}"
-        )
-    job = prepare(config, source, run)
-    _check_same_images(job, content)
-    _check_same_recipe(job, content)
-    return job
-
-
-def _resume(job: Job, state: checkpoints.State | None) -> TrainResult:
-    model = compiled_model(job)
-    job.devices.agree(_facts(job, step=state.step if state else 0))
-    model_labels.write(os.path.join(job.run, runs.LABELS), job.class_names)
-    job = _with_template(job)
-    if state is not None:
-        with files.naming(job.run), job.devices.scope():
-            state.apply(model)
-        say(f"going on after step {state.step}")
-    else:
-        transfer.start(model, job)
-        _set_first_weights(job, model)
-    return _fit(job, model, state)
-
-
-def _check_same_images(job: Job, content: dict[str, Any]) -> None:
-    for kind, split in (("train", job.train), ("val", job.validation)):
-        begun = content.get(f"{kind}_images")
-        if begun != len(split):
-            difference = f"{len(split)} {kind}_images, {begun} before"
-        elif content.get(f"{kind}_fingerprint") != split.fingerprint():
-            difference = f"other {kind}_images of the same number"
-        else:
-            continue
-        raise ValueError(
-            "a run must go on with the images it began with; restore the data set. "
-            f"Received: {difference}, in {job.config.data.dataset}"
-        )
-
-
-def _check_same_recipe(job: Job, content: dict[str, Any]) -> None:
-    """An edited config.json would go on as no run that began with it."""
-    begun, now = content.get("resolved") or {}, _resolved(job)
-    changed = [
-        f"{key} {now[key]} for {begun.get(key)}" for key in now if now[key] != begun.get(key)
-    ]
-    if changed:
-        raise ValueError(
-            f"a run must go on with the recipe it began with; restore {runs.CONFIG} or start "
-            f"again. Received: {', '.join(changed)}, in {job.run}"
-        )
 
 
 def _with_image_size(config: TrainConfig, source: datasets.Source) -> TrainConfig:
@@ -301,7 +208,16 @@ def prepare(config: TrainConfig, source: datasets.Source, run: str) -> Job:
     return Job(run, config, source.class_names, train_split, validation, resolved)
 
 
-def _fit(job: Job, model: keras.Model, state: checkpoints.State | None) -> TrainResult:
+def fit_run(job: Job, model: keras.Model, state: checkpoints.State | None) -> TrainResult:
+    """Trains to the end, and leaves the run folder as `train` promises.
+
+    Args:
+        job: with its run folder.
+        model: compiled, with the weights to go on from.
+        state: of the checkpoint that they are from; None at the beginning.
+
+    Returns, raises: see `train`.
+    """
     with deferred() as interruption:
         record = Recorder(job, interruption, state)
         to_go_on = f"to go on: python train.py --resume {shlex.quote(job.run)}"

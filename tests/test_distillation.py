@@ -16,7 +16,7 @@ from image_files import make_folder
 import train as train_cli
 from benchmarks import distillation as benchmark
 from benchmarks import transfer
-from mobilenet_tf import checkpoints, distillation, files, model_labels, runs, training
+from mobilenet_tf import checkpoints, distillation, files, model_labels, resuming, runs, training
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras, layers
 from mobilenet_tf.recipe import Recipe
@@ -213,7 +213,7 @@ def test_checkpoints_hold_the_student_only(interrupted, plain):
 
 
 def test_resumed_run_ends_as_the_uninterrupted_one(interrupted, taught):
-    training.resume(interrupted)
+    resuming.resume(interrupted)
     expected = _weights(taught[0])
     for name, array in _weights(interrupted).items():
         np.testing.assert_array_equal(array, expected[name], err_msg=name)

@@ -25,7 +25,7 @@ from export.quantization.scale_choice import choose_scales
 from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.writer import write_tflite
-from mobilenet_tf import fine_tuning, model_labels, runs, specs, training
+from mobilenet_tf import fine_tuning, model_labels, resuming, runs, specs
 from mobilenet_tf.data.datasets import DataConfig
 from mobilenet_tf.engine import keras
 from mobilenet_tf.models import ModelOptions, build_model
@@ -314,7 +314,7 @@ def test_command_makes_a_run_like_every_other(float_run, tmp_path):
     model = keras.models.load_model(output / runs.MODEL)
     assert trained_file.load_beside(str(output / runs.MODEL), from_keras(model))
     with pytest.raises(ValueError, match="cannot go on"):
-        training.resume(str(output))
+        resuming.resume(str(output))
 
 
 def test_pruned_kernels_have_zeros(float_run, tmp_path):
