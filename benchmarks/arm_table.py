@@ -1,4 +1,4 @@
-"""Counts V1, V2 and every V3 at full size, in float32 and int8, beside TensorFlow's own int8.
+"""Counts V1, V2 and every V3 at full size, in float32 and int8, beside TensorFlow's own files.
 
     python -m benchmarks.arm_table OTHER.tflite... --json benchmarks/results/arm_table.json
 

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks import sweep
+from export.recipes import RECIPES
 from mobilenet_tf import specs
 from mobilenet_tf.progress import progress
 
 FLOAT32, INT8, TENSORFLOW_INT8 = "none", "int8", "int8-float-fallback"
-_SUFFIXES = {FLOAT32: "float32", INT8: "int8", TENSORFLOW_INT8: "tensorflow_int8"}
+TENSORFLOW_FLOAT32 = "tensorflow-none"  # No option of convert_tflite.py: only compared with.
+_SUFFIXES = {
+    FLOAT32: "float32",
+    TENSORFLOW_FLOAT32: "tensorflow_float32",
+    INT8: "int8",
+    TENSORFLOW_INT8: "tensorflow_int8",
+}
 _CLASSES = 1000
 _IMAGES = 4  # Counts do not depend on the scales.
 
@@ -26,7 +33,7 @@ GATE = tuple(
 TABLE = tuple(
     sweep.Point(spec, 1.0, 224, quantize, _CLASSES, None)
     for spec in specs.NETWORKS
-    for quantize in (FLOAT32, INT8, TENSORFLOW_INT8)
+    for quantize in _SUFFIXES
 )
 
 
@@ -53,9 +60,19 @@ def build_files(points: Sequence[sweep.Point], folder: str) -> list[str]:
             model = sweep.build_network(point)
             images = _noise(point.image_size)
             _settle(model, images)
-            sweep.convert_file(model, point, images, path)
+            _convert(model, point, images, path)
         paths.append(path)
     return paths
+
+
+def _convert(model, point: sweep.Point, images: np.ndarray, path: str) -> None:
+    if point.quantize != TENSORFLOW_FLOAT32:
+        sweep.convert_file(model, point, images, path)
+        return
+    from export import convert, stock  # TensorFlow: not for --help.
+
+    recipe = RECIPES[FLOAT32]
+    convert.write_file(stock.convert_here(model, recipe, None), recipe, path)
 
 
 def _noise(image_size: int) -> np.ndarray:
