@@ -9,6 +9,7 @@ from export.graph import Graph, Node
 
 Transform = Callable[[Node, tf.Tensor], tf.Tensor]
 
+_BATCH = 16  # Images at once: some operations of 224x224 need half a gigabyte for 32.
 _ACTIVATIONS = {"linear": tf.identity, "relu": tf.nn.relu, "relu6": tf.nn.relu6}
 
 
@@ -84,7 +85,7 @@ def walk(graph: Graph, step: Callable[[Node, list], object]) -> object:
 
 
 def probabilities(
-    graph: Graph, images: np.ndarray, transform: Transform | None = None, batch_size: int = 32
+    graph: Graph, images: np.ndarray, transform: Transform | None = None
 ) -> np.ndarray:
     """The output for many images.
 
@@ -92,7 +93,6 @@ def probabilities(
         graph: to compute.
         images: uint8 or float32 (images, height, width, 3) in [0, 255].
         transform: changes each node's output, as quantization would.
-        batch_size: images computed at once.
 
     Returns:
         float32 (images, classes).
@@ -103,7 +103,7 @@ def probabilities(
         return transform(node, value) if transform else value
 
     outputs = []
-    for start in range(0, len(images), batch_size):
-        batch = tf.constant(images[start : start + batch_size], tf.float32)
+    for start in range(0, len(images), _BATCH):
+        batch = tf.constant(images[start : start + _BATCH], tf.float32)
         outputs.append(np.asarray(walk(graph, step)))
     return np.concatenate(outputs)

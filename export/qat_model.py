@@ -20,6 +20,7 @@ from mobilenet_tf.engine import keras
 
 # What computes exactly, in float, or as its input does.
 _UNROUNDED = ("input", "shift", "reshape", "softmax")
+_LABELS = 0.2  # Of the loss; see docs/quantization_aware.md.
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -111,8 +112,8 @@ def quantization_aware(network: keras.Model, chosen: Chosen) -> QuantizationAwar
 class _Taught(keras.Model):
     """A model that learns to say what a float network says of the same images.
 
-    Labels only serve the figures of the history: they would go on training the
-    float network, at a rate that it has been annealed from.
+    And a little from their labels: those alone would go on training the float
+    network, at a rate that it has been annealed from.
 
     Args:
         image, output: see `keras.Model`.
@@ -129,7 +130,9 @@ class _Taught(keras.Model):
         with tf.GradientTape() as tape:
             found = self(images, training=True)
             expected = self._teacher.network(images, training=False)
-            loss = tf.reduce_mean(keras.losses.kl_divergence(expected, found))
+            taught = tf.reduce_mean(keras.losses.kl_divergence(expected, found))
+            labelled = tf.reduce_mean(keras.losses.categorical_crossentropy(labels, found))
+            loss = (1 - _LABELS) * taught + _LABELS * labelled
         self.optimizer.minimize(loss, self.trainable_variables, tape)
         self.compiled_loss(labels, found)
         return self.compute_metrics(images, labels, found, None)

@@ -17,7 +17,8 @@ from image_files import make_folder
 import train as train_cli
 from export.compute import probabilities
 from export.folding import integer_form
-from export.keras_graph import from_keras
+from export.keras_graph import from_keras, read_layers
+from export.pointwise import pointwise_pairs
 from export.quantization import trained_file
 from export.quantization.integers import integer_outputs
 from export.quantization.quantizer import quantize_graph
@@ -47,7 +48,8 @@ GROWN = {
     "v3_large": ("conv_bn", "expanded_conv_depthwise", "expanded_conv_1_expand"),
 }
 CLASSES = ("blue", "green", "red")
-OPTIONS = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
+# The minimalistic one is wide enough for two 1x1 convolutions that become one.
+ALPHAS = dict.fromkeys(NETWORKS, 0.25) | {"v3_small_minimalistic": 0.75}
 COARSE = np.random.default_rng(3).integers(0, 256, (16, 8, 8, 3), np.uint8)
 PICTURES = np.repeat(np.repeat(COARSE, 4, 1), 4, 2)
 
@@ -68,7 +70,6 @@ from mobilenet_tf.weights import load_weights
 pictures = np.load("pictures.npy")
 images = pictures.astype(np.float32)
 labels = np.eye(5, dtype=np.float32)[np.arange(len(pictures)) % 5]
-options = ModelOptions(input_shape=(32, 32, 3), alpha=0.25, classes=5, last_map=2)
 networks = {
     "v1": specs.V1,
     "v2": specs.V2,
@@ -77,6 +78,8 @@ networks = {
     "v3_small_minimalistic": specs.get_spec("v3", "small", True),
 }
 for network, spec in networks.items():
+    alpha = 0.75 if "minimalistic" in network else 0.25
+    options = ModelOptions(input_shape=(32, 32, 3), alpha=alpha, classes=5, last_map=2)
     model = build_model(spec, options)
     load_weights(model, f"{network}.keras")
     raw = from_keras(model)
@@ -121,7 +124,8 @@ def folder(randomize, normalize, tmp_path_factory):
         pytest.skip("tensorflow_model_optimization is not installed")
     path = tmp_path_factory.mktemp("trained")
     for network, spec in NETWORKS.items():
-        model = normalize(randomize(build_model(spec, OPTIONS)), PICTURES)
+        options = ModelOptions((32, 32, 3), alpha=ALPHAS[network], classes=5, last_map=2)
+        model = normalize(randomize(build_model(spec, options)), PICTURES)
         if network in GROWN:
             _let_a_channel_grow(*(model.get_layer(name) for name in GROWN[network]))
         model.save(path / f"{network}.keras")
@@ -237,6 +241,13 @@ def test_the_run_s_keras_model_is_the_same_network_in_float(run, trained):
     np.testing.assert_allclose(probabilities(graph, PICTURES), expected, atol=0.03)
     original = keras.models.load_model(f"{run}.keras")
     assert [layer.name for layer in model.layers] == [layer.name for layer in original.layers]
+    merged = pointwise_pairs(read_layers(model))
+    assert bool(merged) == (ALPHAS[run.name] == 0.75)
+    for pair in merged:  # The first passes on what it reads; the second has learned both.
+        norm = model.get_layer(pair.norm)
+        gamma, beta, mean, variance = norm.get_weights()
+        np.testing.assert_allclose(gamma / np.sqrt(variance + norm.epsilon), 1, rtol=1e-6)
+        np.testing.assert_array_equal(beta, mean)
 
 
 def test_integer_arithmetic_is_the_file_s(trained, tmp_path):

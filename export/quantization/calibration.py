@@ -12,8 +12,8 @@ from export.quantization.ranges import BINS, Histogram
 from export.quantization.scales import TensorScale
 from mobilenet_tf.progress import progress
 
-_BATCH = 16
-_GRADIENT_BATCH = 8  # All activations and their gradients are in memory at once.
+_BATCH = 8
+_GRADIENT_BATCH = 4  # All activations and their gradients are in memory at once.
 _SAMPLES = 16_384  # Values of one image and tensor that enter a histogram.
 
 

@@ -12,7 +12,7 @@ from export.quantization.fake import fake_kernels, rounding
 from export.quantization.kernel_rounding import round_kernel, windows
 from export.quantization.scales import Quantization
 
-_LARGEST_BYTES = 3e8  # Of all images' copies of the largest activation.
+_LARGEST_BYTES = 2e8  # Of all images' copies of the largest activation.
 _BATCH = 16  # Images computed at once; intermediate results are several times their output.
 
 RoundNode = Callable[[Node, list[tf.Tensor]], Node]  # With its input, batch by batch.
@@ -41,7 +41,7 @@ def channel_means(graph: Graph, images: np.ndarray) -> dict[str, np.ndarray]:
         values = [compute_linear(node, one) for one in _per_batch(inputs, batches)]
         if node.weighted:
             means[node.name] = _channel_mean(values)
-        return [activate(node, value) for value in values]
+        return _released(values, lambda value: activate(node, value))
 
     walk(graph, step)
     return means
@@ -100,10 +100,7 @@ def _adjust(
         values = [compute_linear(node, one) for one in by_batch]
         error = means[node.name] - _channel_mean(values)
         adjusted[node.name] = dataclasses.replace(node, bias=node.numbers()[1] + error)
-        finished = []
-        while values:  # Each is let go before the next: together they are large.
-            finished.append(finish(node, activate(node, values.pop(0) + error)))
-        return finished
+        return _released(values, lambda value: finish(node, activate(node, value + error)))
 
     walk(graph, step)
 
@@ -112,6 +109,14 @@ def _adjust(
         return [dataclasses.replace(node, kernel=found.kernel, bias=found.bias)]
 
     return rewrite(graph, visit)
+
+
+def _released(values: list[tf.Tensor], change: Callable[[tf.Tensor], tf.Tensor]) -> list[tf.Tensor]:
+    """Changes each and lets it go before the next: together they are large."""
+    changed = []
+    while values:
+        changed.append(change(values.pop(0)))
+    return changed
 
 
 def _batches(images: np.ndarray) -> list[tf.Tensor]:

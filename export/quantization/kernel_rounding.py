@@ -66,8 +66,8 @@ def round_kernel(node: Node, seen: np.ndarray) -> np.ndarray:
 
     Args:
         node: a "conv" or "depthwise" node.
-        seen: from `windows`. Only its covariance counts: a constant error of
-            the output is the bias's to correct.
+        seen: from `windows`; centred in place. Only its covariance counts: a
+            constant error of the output is the bias's to correct.
 
     Returns:
         float32, shape of the kernel. `scales.kernel_scales` of it are those of
@@ -76,27 +76,27 @@ def round_kernel(node: Node, seen: np.ndarray) -> np.ndarray:
     kernel = node.numbers()[0]
     flat = node.kernel_by_channel
     scales = kernel_scales(flat)
-    seen = seen - seen.mean(axis=0)
+    seen -= seen.mean(axis=0)  # No copy: this is the largest array of a conversion.
     if node.op == "conv":
-        covariance = _covariance(seen.reshape(1, len(seen), -1))[0]
+        covariance = _covariance(seen.reshape(len(seen), -1, 1))[0]
         stored = _balance(flat.reshape(-1, flat.shape[-1]) / scales, covariance)
     else:
         taps = flat.reshape(-1, flat.shape[-1]) / scales
         readers = np.arange(taps.shape[1]) // kernel.shape[-1]  # Several with a multiplier.
-        covariances = _covariance(np.ascontiguousarray(seen.transpose(2, 0, 1)))
+        covariances = _covariance(seen)
         columns = [_balance(taps[:, [c]], covariances[i]) for c, i in enumerate(readers)]
         stored = np.concatenate(columns, axis=1)
     return (stored * scales).reshape(kernel.shape).astype(np.float32)
 
 
 def _covariance(seen: np.ndarray) -> np.ndarray:
-    """float64 (kernels, taps, taps) of centred inputs (kernels, times seen, taps)."""
+    """float64 (kernels, taps, taps) of centred inputs (times seen, taps, kernels)."""
     found = []
-    for start in range(0, len(seen), _CHANNELS):
+    for start in range(0, seen.shape[-1], _CHANNELS):
         # float64, as it is inverted.
-        part = tf.constant(seen[start : start + _CHANNELS], tf.float64)
+        part = tf.constant(seen[..., start : start + _CHANNELS].transpose(2, 0, 1), tf.float64)
         found.append(tf.linalg.matmul(part, part, transpose_a=True).numpy())
-    return np.concatenate(found) / seen.shape[1]
+    return np.concatenate(found) / len(seen)
 
 
 def _balance(taps: np.ndarray, covariance: np.ndarray) -> np.ndarray:
