@@ -42,9 +42,8 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--calibration-samples",
         type=cli.positive_int,
-        default=200,
         metavar="N",
-        help="training images that set the ranges of int8, class-balanced",
+        help="training images that set the ranges of int8, class-balanced (default: 200)",
     )
     group.add_argument("--seed", type=cli.whole_number, default=0, help="of their choice")
 
@@ -92,10 +91,20 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
 
 def _check(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Ends with wrong usage where options do not belong together."""
-    if args.output and not args.output.endswith(".tflite"):
-        parser.error(f"--output must end in .tflite. Received: {args.output}")
+    if args.output is not None and not args.output.endswith(".tflite"):
+        parser.error(f"--output must end in .tflite. Received: {args.output or repr('')}")
     if args.quantize == "int16x8" and args.hard_swish == "fused":
         parser.error("TFLite has no HARD_SWISH of 16 bits. Received: --hard-swish fused")
+    recipe = RECIPES[args.quantize]
+    if recipe.stock and args.hard_swish != "auto":
+        parser.error(
+            "--hard-swish is for files that this project writes; TensorFlow's converter keeps the "
+            f"model's layers. Received: --hard-swish {args.hard_swish}"
+        )
+    if args.calibration_samples is not None and not recipe.needs_calibration:
+        parser.error(f"--calibration-samples goes with integers. Received: {args.quantize}")
+    if args.keep_float is not None and not all(args.keep_float.split(",")):
+        parser.error(f"--keep-float must name layers. Received: {args.keep_float!r}")
     if args.keep_float and args.quantize not in ("int8", "int16x8"):
         parser.error(f"--keep-float goes with int8 and int16x8. Received: {args.quantize}")
     if args.keep_float == "auto" and args.max_drop is None and args.min_agreement is None:
@@ -118,11 +127,11 @@ def main(argv: list[str] | None = None) -> int:
         recipe=RECIPES[args.quantize],
         output=output,
         hard_swish=args.hard_swish,
-        calibration_samples=args.calibration_samples,
+        calibration_samples=args.calibration_samples or Settings.calibration_samples,
         seed=args.seed,
         overwrite=args.overwrite,
         budget=Budget(args.max_drop, args.min_agreement),
-        keep_float=tuple(name for name in (args.keep_float or "").split(",") if name),
+        keep_float=tuple(args.keep_float.split(",")) if args.keep_float else (),
         bundle=args.bundle,
     )
     print(report.format_report(session.convert(job, settings, instructions_by_core)))

@@ -34,17 +34,23 @@ def accept(
     complaint = None if evaluated is None else budget.complaint(evaluated)
     limits = None if budget == Budget() else dataclasses.asdict(budget) | {"complaint": complaint}
     content = content | {"budget": limits}
+    base = f"{os.path.splitext(settings.output)[0]}.rejected"
     if complaint is not None:
-        base = f"{os.path.splitext(settings.output)[0]}.rejected"
         _write(content, f"{base}.json", f"{base}.html", split)
         print(report.format_report(content))
+        earlier = ""
+        if os.path.exists(settings.output):
+            earlier = f"; {settings.output} is of an earlier conversion"
         raise WorkError(
             f"the file must keep the budget on all {evaluated['images']:,d} evaluation images; "
             f"see docs/quantization.md for what to try. Received: {complaint}; it is kept as "
-            f"{written}"
+            f"{written}{earlier}"
         )
     if written != settings.output:
         os.replace(written, settings.output)
+        for path in (f"{base}.json", f"{base}.html"):
+            if os.path.exists(path):  # With --overwrite: of a file that is no longer there.
+                os.remove(path)
         content = content | {"file": settings.output}
     _write(content, settings.report_path, settings.page_path, split)
     return content

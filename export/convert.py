@@ -47,15 +47,6 @@ class Prepared:
     graph: Graph
     chosen: Chosen | None
 
-    def check_layers(self, names: frozenset[str]) -> None:
-        """Raises `ValueError` for names that the graph does not have."""
-        unknown = sorted(names - {node.name for node in self.graph.nodes[1:]})
-        if unknown:
-            raise ValueError(
-                "layers to keep in float must be layers of the model; see python -m "
-                f"export.sensitivity. Received: {', '.join(unknown)}"
-            )
-
     def convert(self, float_layers: frozenset[str] = frozenset()) -> Conversion:
         """Corrects biases and writes the file.
 
@@ -65,7 +56,7 @@ class Prepared:
         Raises:
             ValueError: see `check_layers`.
         """
-        self.check_layers(float_layers)
+        check_layers(self.graph, float_layers)
         description = f"{self.name}, {self.recipe.name}, mobilenet_tf"
         if self.chosen is None:
             content = write_tflite(self.graph, self.recipe, Quantization(), description)
@@ -73,6 +64,16 @@ class Prepared:
         quantized = quantize_graph(self.chosen, float_layers)
         content = write_tflite(quantized.graph, self.recipe, quantized.quantization, description)
         return Conversion(content, quantized)
+
+
+def check_layers(graph: Graph, names: frozenset[str]) -> None:
+    """Raises `ValueError` for names that a graph in the export form does not have."""
+    unknown = sorted(names - {node.name for node in graph.nodes[1:]})
+    if unknown:
+        raise ValueError(
+            "layers to keep in float must be layers of the model; see python -m "
+            f"export.sensitivity. Received: {', '.join(unknown)}"
+        )
 
 
 def prepare(

@@ -16,7 +16,7 @@ class Judge:
     """Compares files with a Keras model on the whole evaluation split.
 
     Args:
-        model: what they were made from.
+        model: the float one.
         source: where the images are.
     """
 
@@ -41,7 +41,8 @@ class Judge:
         """Both models' outputs; the Keras model's are computed once."""
         expected = self._expected
         scores = evaluation.split_scores(TFLiteClassifier(path), self.split, "the .tflite")
-        return report.Scores(self.split.labels, expected, scores, self.split.names)
+        names, path = self.split.names, self._model.path
+        return report.Scores(self.split.labels, expected, scores, names, path)
 
 
 def check_classes(classifier: Classifier, source: datasets.Source) -> None:

@@ -83,7 +83,8 @@ def _draw(costs: "Sequence[LayerCost]") -> "Figure":
     panel.set_ylabel("divergence from float (nats)")
     panel.margins(x=0.01, y=0.05)
     panel.grid(axis="y", alpha=0.3)
-    panel.legend(frameon=False, fontsize=8, loc="upper right")
+    # Below: the dearest layers and the lines to their names may be anywhere above.
+    figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
     return figure
 
 

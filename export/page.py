@@ -102,12 +102,15 @@ def _verdict(content: dict[str, Any]) -> str:
         "Agreement": f"{100 * found['agreement']:.2f} %",
     }
     cells = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in figures.items())
+    reference = ""
+    if content["reference"] != content["model"]:
+        reference = f" Keras float is {_text(content['reference'])}, which this was trained from."
     return (
         f'<p class="verdict{kind}">{_text(sentence)}</p>\n<dl class="figures">{cells}</dl>\n'
         f"<p>On all {found['images']:,d} evaluation images; agreement: both name the same class. "
         f"Right in Keras and wrong in this file: {found['lost']:,d}; the other way round: "
         f"{found['gained']:,d}. Largest difference of a probability: "
-        f"{found['max_difference']:.4f}.</p>"
+        f"{found['max_difference']:.4f}.{reference}</p>"
     )
 
 

@@ -32,12 +32,14 @@ class Scores:
         labels: int64 (images,).
         keras, tflite: float32 (images, classes).
         names: of the images: paths or numbers.
+        reference: path of the .keras file.
     """
 
     labels: np.ndarray
     keras: np.ndarray
     tflite: np.ndarray
     names: Sequence[str]
+    reference: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,8 @@ def make_report(
     """Collects the report.
 
     Returns:
-        {"file", "sha256", "model", "quantize", "hard_swish", "date",
+        {"file", "sha256", "model", "reference": what it is compared with, a
+        .keras file or None, "quantize", "hard_swish", "date",
         "seconds", "peak_memory_bytes", "versions", "machine", "class_names",
         "facts": see `facts.FileFacts`, "arm_instructions", "calibration", "data", "evaluation":
         {"images", "keras_top1", "tflite_top1", "agreement",
@@ -97,6 +100,7 @@ def make_report(
         "file": converted.path,
         "sha256": files.sha256(converted.path),
         "model": converted.model_path,
+        "reference": None if scores is None else scores.reference,
         "quantize": converted.recipe.name,
         "hard_swish": converted.hard_swish,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -236,6 +240,8 @@ def format_report(content: dict[str, Any]) -> str:
         lines.append("accuracy: not measured, for want of a data set (--dataset)")
         return "\n".join(lines)
     drop = 100 * (evaluation["keras_top1"] - evaluation["tflite_top1"])
+    if content["reference"] != content["model"]:
+        lines.append(f"compared with: {content['reference']}")
     lines += [
         f"top-1 on {evaluation['images']:,d} images: Keras {100 * evaluation['keras_top1']:.2f} %, "
         f".tflite {100 * evaluation['tflite_top1']:.2f} % (drop {drop:+.2f} points)",

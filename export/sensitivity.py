@@ -101,6 +101,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.plot and not args.plot.endswith(".png"):
         parser.error(f"--plot must end in .png. Received: {args.plot}")
+    if args.json and args.json.endswith(".png"):
+        parser.error(f"--json is no picture. Received: {args.json}")
     return args
 
 
@@ -116,6 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in (plot, args.json):
         if path:
             files.refuse_existing(path, args.overwrite)
+            files.require_parent(path)
     counts = args.calibration_samples, args.samples
     chosen, images = choose_for_measuring(job, args.hard_swish, *counts, args.seed)
     costs = layer_costs(chosen.graph, chosen.quantization, images)

@@ -11,8 +11,9 @@ import numpy as np
 
 from export import bundle
 from export import convert as conversion
-from export import packaging, report, stock
+from export import packaging, reference, report, stock
 from export.acceptance import accept
+from export.form import export_form
 from export.graph import Graph
 from export.judge import Judge, check_classes
 from export.keras_graph import from_keras
@@ -116,8 +117,14 @@ def convert(
     source = None if session.data is None else datasets.open_source(session.data)
     if source is not None:
         check_classes(model, source)
-    judge = None if source is None else Judge(model, source)
-    made = _make(session, model, source, judge, settings)
+    trained = _trained(model, settings)
+    float_model = model if trained is None else reference.of_trained(model)
+    judge = None if source is None else Judge(float_model, source)
+    say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
+    if trained is not None:
+        made = _Made(conversion.write_trained(session.name, *trained))
+    else:
+        made = _make(session, model, source, judge, settings)
     # With a budget the file is rejected until it is proven.
     limited = settings.budget != Budget()
     written = f"{settings.output}.rejected" if limited else settings.output
@@ -170,30 +177,34 @@ def _make(
     judge: Judge | None,
     settings: Settings,
 ) -> _Made:
-    say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
-    trained = _trained(model, settings)
-    if trained is not None:
-        say("with the weights and ranges of quantization-aware training")
-        return _Made(conversion.write_trained(session.name, *trained))
     if not settings.recipe.needs_calibration:
         return _Made(*_quantize(model, None, settings, judge))
     assert source is not None
+    if settings.keep_float and settings.keep_float != (AUTO,):  # Not after calibrating.
+        graph = export_form(from_keras(model.model), settings.hard_swish_form)
+        conversion.check_layers(graph, frozenset(settings.keep_float))
     calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
     return _Made(*_quantize(model, calibration, settings, judge), len(calibration))
 
 
 def _trained(model: KerasClassifier, settings: Settings) -> tuple[Graph, Quantization] | None:
     """What quantization-aware training found, where that is what is asked for."""
-    recipe = settings.recipe
-    if recipe.stock or recipe.activation_bits != 8 or settings.keep_float:
+    if not trained_file.is_beside(model.path) or not settings.recipe.needs_calibration:
         return None
-    trained = trained_file.load_beside(model.path, from_keras(model.model))
-    if trained is not None and settings.hard_swish == "fused":
+    asked = {
+        f"--quantize {settings.recipe.name}": settings.recipe.name != "int8",
+        "--hard-swish fused": settings.hard_swish == "fused",
+        f"--keep-float {','.join(settings.keep_float)}": bool(settings.keep_float),
+    }
+    others = [option for option, given in asked.items() if given]
+    if others:
         raise UsageError(
-            "a quantization-aware run was trained for --hard-swish split; leave the option out. "
-            "Received: --hard-swish fused"
+            "a quantization-aware run was trained for --quantize int8 with every layer in 8 bits "
+            "and --hard-swish split; leave the option out, or convert the float run that it came "
+            f"from. Received: {' '.join(others)}"
         )
-    return trained
+    say("with the weights and ranges of quantization-aware training")
+    return trained_file.load_beside(model.path, from_keras(model.model))
 
 
 def _quantize(

@@ -68,8 +68,13 @@ def exits(main: Callable[..., int]) -> Callable[..., int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
         except OSError as error:
-            named = f": {error.filename}" if error.filename else ""
-            return _report(f"{error.strerror or error}{named}", WORK_ERROR)
+            if not error.filename or not error.strerror:
+                return _report(error, WORK_ERROR)
+            return _report(
+                "a file or folder must exist and be usable; mend it or name another. "
+                f"Received: {error.filename} ({error.strerror})",
+                WORK_ERROR,
+            )
         except KeyboardInterrupt:
             return _report("interrupted", 130)
 

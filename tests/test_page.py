@@ -29,7 +29,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
 def _scores(keras: list[list[float]], tflite: list[list[float]]) -> report.Scores:
     labels = np.array([0, 0, 1, 1, 1, 2])
     names = [f"folder/{i}.png" for i in range(6)]
-    return report.Scores(labels, np.array(keras), np.array(tflite), names)
+    return report.Scores(labels, np.array(keras), np.array(tflite), names, "model.keras")
 
 
 KERAS = [
@@ -87,7 +87,9 @@ def test_worst_without_lost_images_are_those_that_changed():
 
 def test_at_most_twelve_images():
     labels, keras, tflite = np.zeros(20, int), np.eye(2)[[0] * 20], np.eye(2)[[1] * 20]
-    found = report.worst_images(report.Scores(labels, keras, tflite, range(20)), ["a", "b"])
+    found = report.worst_images(
+        report.Scores(labels, keras, tflite, range(20), "x.keras"), ["a", "b"]
+    )
     assert found["lost"] == 20
     assert [image["index"] for image in found["worst_images"]] == list(range(12))
 
@@ -134,6 +136,7 @@ def _content(path: str = "folder/<i>.tflite") -> dict:
         "file": path,
         "sha256": "ab" * 32,
         "model": "/home/me/run/model.keras",
+        "reference": "/home/me/run/model.keras",
         "quantize": "int8",
         "hard_swish": "split",
         "date": "2026-01-02T03:04:05+00:00",
@@ -244,6 +247,7 @@ def test_reports_go_where_the_file_goes(most, kept, tmp_path, capsys):
     split = Split(ArrayImages(PIXELS), np.array([0, 0, 1, 1, 1, 2]), range(6))
     settings = Settings(RECIPES["int8"], str(tmp_path / "x.tflite"), budget=Budget(most))
     if kept:
+        (tmp_path / "x.rejected.json").write_text("of the file that was rejected before")
         accept(_content(str(written)), settings, str(written), split)
         expected, verdict = ["x.html", "x.json", "x.tflite"], "Accepted: it keeps the budget"
     else:
@@ -257,6 +261,17 @@ def test_reports_go_where_the_file_goes(most, kept, tmp_path, capsys):
         stored = json.load(file)
     assert stored["file"] == str(tmp_path / expected[2])
     assert (stored["budget"]["complaint"] is None) == kept
+
+
+def test_a_rejection_names_the_file_that_stays(tmp_path, capsys):
+    earlier, written = tmp_path / "x.tflite", tmp_path / "x.tflite.rejected"
+    for path in (earlier, written):
+        path.write_bytes(b"model")
+    split = Split(ArrayImages(PIXELS), np.array([0, 0, 1, 1, 1, 2]), range(6))
+    settings = Settings(RECIPES["int8"], str(earlier), overwrite=True, budget=Budget(30.0))
+    with pytest.raises(WorkError, match=f"{earlier} is of an earlier conversion"):
+        accept(_content(str(written)), settings, str(written), split)
+    assert earlier.exists()
 
 
 def test_without_evaluation_no_page_of_an_earlier_file_stays(tmp_path):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from image_files import make_folder
 
+import convert_tflite as convert_cli
 import train as train_cli
 from export.compute import probabilities
 from export.folding import integer_form
@@ -326,6 +327,27 @@ def test_command_makes_a_run_like_every_other(float_run, tmp_path):
     assert trained_file.load_beside(str(output / runs.MODEL), from_keras(model))
     with pytest.raises(ValueError, match="cannot go on"):
         resuming.resume(str(output))
+    _check_conversion(float_run, output)
+
+
+def _check_conversion(float_run: str, output: pathlib.Path) -> None:
+    """Against the float run while that is there; other kinds of integers are refused."""
+    run, reported = str(output), output / "mobilenet_v1_0.25_32_int8.json"
+    for options in (
+        ["--quantize", "int8", "--keep-float", "conv1"],
+        ["--quantize", "int8", "--hard-swish", "fused"],
+        ["--quantize", "int16x8"],
+        ["--quantize", "int8-float-fallback"],
+    ):
+        assert convert_cli.main(["--model", run, *options]) == 2
+    assert convert_cli.main(["--model", run, "--quantize", "int8"]) == 0
+    report = json.loads(reported.read_text())
+    assert report["model"] == str(output / runs.MODEL) and report["calibration"] is None
+    assert report["reference"] == os.path.join(float_run, runs.MODEL)
+    os.rename(float_run, f"{float_run}_elsewhere")
+    assert convert_cli.main(["--model", run, "--quantize", "int8", "--overwrite"]) == 0
+    os.rename(f"{float_run}_elsewhere", float_run)
+    assert json.loads(reported.read_text())["reference"] == report["model"]
 
 
 def test_pruned_kernels_have_zeros(float_run, tmp_path):

@@ -175,6 +175,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         XNNPACK,
         PARTLY,
+        conditions.integer_activations(frozenset({"int16"})),
+        "XNNPACK has no kernels of 16 bits: nearly all of it runs in slow ones",
+        "use int8 for speed",
+        "measured: LiteRT 2.3.0 leaves all but the softmax to built-in kernels",
+    ),
+    Rule(
+        XNNPACK,
+        PARTLY,
         conditions.quantized("AVERAGE_POOL_2D"),
         "XNNPACK leaves it to the built-in kernel, which splits the model",
         "average with MEAN, as GlobalAveragePooling2D becomes",

@@ -38,6 +38,15 @@ def save(
         np.savez(temporary, **arrays)  # type: ignore[arg-type]
 
 
+def is_beside(model_path: str) -> bool:
+    """Whether a .keras file is a quantization-aware run's model.keras."""
+    return os.path.basename(model_path) == runs.MODEL and os.path.isfile(_path_beside(model_path))
+
+
+def _path_beside(model_path: str) -> str:
+    return os.path.join(os.path.dirname(model_path), runs.QUANTIZATION)
+
+
 def load_beside(model_path: str, raw: Graph) -> tuple[Graph, Quantization] | None:
     """What a quantization-aware run found, if a model is of one.
 
@@ -52,9 +61,9 @@ def load_beside(model_path: str, raw: Graph) -> tuple[Graph, Quantization] | Non
     Raises:
         ValueError: a damaged file, or one that belongs with another model.
     """
-    path = os.path.join(os.path.dirname(model_path), runs.QUANTIZATION)
-    if os.path.basename(model_path) != runs.MODEL or not os.path.isfile(path):
+    if not is_beside(model_path):
         return None
+    path = _path_beside(model_path)
     try:
         with np.load(path) as content:
             arrays = {key: content[key] for key in content.files}
