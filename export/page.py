@@ -104,7 +104,8 @@ def _verdict(content: dict[str, Any]) -> str:
     cells = "".join(f"<div><dt>{key}</dt><dd>{value}</dd></div>" for key, value in figures.items())
     reference = ""
     if content["reference"] != content["model"]:
-        reference = f" Keras float is {_text(content['reference'])}, which this was trained from."
+        name = _text(_within_run(content["reference"]))
+        reference = f" Keras float is {name}, which this was trained from."
     return (
         f'<p class="verdict{kind}">{_text(sentence)}</p>\n<dl class="figures">{cells}</dl>\n'
         f"<p>On all {found['images']:,d} evaluation images; agreement: both name the same class. "
@@ -200,13 +201,17 @@ def _layers(content: dict[str, Any]) -> str:
     )
 
 
+def _within_run(path: str) -> str:
+    """Folders of the machine are nobody else's business, and a page gets passed on."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.basename(folder), name)
+
+
 def _origin(content: dict[str, Any]) -> str:
     machine, data = content["machine"], content["data"]
-    # Folders of the machine are nobody else's business, and a page gets passed on.
-    run, model = os.path.split(os.path.abspath(content["model"]))
     versions = {"python": machine["python"]} | content["versions"] | machine["versions"]
     rows = [
-        ("model", os.path.join(os.path.basename(run), model)),
+        ("model", _within_run(content["model"])),
         ("data set", os.path.basename(os.path.normpath(data["dataset"]))),
         ("hard-swish", content["hard_swish"]),
         (

@@ -229,6 +229,13 @@ def test_page_is_whole_well_formed_and_escaped():
         np.testing.assert_array_equal(np.asarray(image), PIXELS[1])
 
 
+def test_page_names_what_a_trained_file_is_compared_with():
+    content = _content() | {"reference": "/home/me/before/model.keras"}
+    text = format_page(content, list(PIXELS))
+    assert "Keras float is before/model.keras, which this was trained from." in text
+    assert "/home/me" not in text
+
+
 def test_page_of_a_float_file_that_changed_nothing():
     scores = _scores(KERAS, KERAS)
     evaluation = report.evaluate(scores) | {"per_class": report.per_class(scores, NAMES)}
