@@ -23,7 +23,7 @@ from export.quantization.equalization import rescaled
 SwishFactors = Mapping[str, np.ndarray]  # Of `swish_factors`.
 NO_SWISHES: SwishFactors = MappingProxyType({})
 
-_LEAST_RATIO = 8.0  # Of the largest channel to the median one; below, an addition is cheaper.
+_LEAST_RATIO = 4.0  # Of the largest channel to the median one; below, an addition is cheaper.
 _MOST = 32.0  # A channel that is hardly ever active is not worth more.
 
 
