@@ -60,11 +60,14 @@ def copy_channels(graph: Graph, images: np.ndarray, seed: int) -> tuple[Graph, i
         within a quarter of a step. The given graph where there are none.
     """
     stacks = _stacks(graph)
-    dead = _dead_channels(graph, images, stacks)
+    ranges = _ranges(graph, images, stacks)
+    dead = {stack.first.name: _dead_channels(stack.first, ranges) for stack in stacks}
     stacks = [stack for stack in stacks if dead[stack.first.name]]
     if not stacks:
         return graph, 0
-    gains = _gains(graph, images[:_WEIGHING_IMAGES], stacks, seed)
+    # About: the scale is chosen later.
+    steps = {name: _step(graph[name], float(high.max())) for name, (_, high) in ranges.items()}
+    gains = _gains(graph, images[:_WEIGHING_IMAGES], stacks, steps, seed)
     changes: dict[str, Node] = {}
     count = 0
     for stack in stacks:
@@ -104,11 +107,13 @@ def _stacks(graph: Graph) -> list[_Stack]:
     return found
 
 
-def _dead_channels(graph: Graph, images: np.ndarray, stacks: list[_Stack]) -> dict[str, list[int]]:
-    """Of the first convolutions: channels that would round to 0 with twice the spread seen."""
-    wanted = {stack.first.name for stack in stacks}
-    lows: dict[str, np.ndarray] = {}
-    highs: dict[str, np.ndarray] = {}
+_Ranges = dict[str, tuple[np.ndarray, np.ndarray]]  # Least and greatest value per channel.
+
+
+def _ranges(graph: Graph, images: np.ndarray, stacks: list[_Stack]) -> _Ranges:
+    """Of the convolutions that channels are copied in, before their activations."""
+    wanted = {node.name for stack in stacks for node in stack[:2]}
+    found: _Ranges = {}
     for start in range(0, len(images), _BATCH):
         batch = tf.constant(images[start : start + _BATCH], tf.float32)
 
@@ -117,17 +122,19 @@ def _dead_channels(graph: Graph, images: np.ndarray, stacks: list[_Stack]) -> di
             if node.name in wanted:
                 low = tf.reduce_min(value, (0, 1, 2)).numpy()
                 high = tf.reduce_max(value, (0, 1, 2)).numpy()
-                lows[node.name] = np.minimum(low, lows.get(node.name, low))
-                highs[node.name] = np.maximum(high, highs.get(node.name, high))
+                lows, highs = found.get(node.name, (low, high))
+                found[node.name] = np.minimum(low, lows), np.maximum(high, highs)
             return activate(node, value)
 
         walk(graph, step)
-    dead = {}
-    for stack in stacks:
-        low, high = lows[stack.first.name], highs[stack.first.name]
-        still_zero = 2 * high - low < 0.25 * _step(stack.first, float(high.max()))
-        dead[stack.first.name] = np.flatnonzero(still_zero).tolist()
-    return dead
+    return found
+
+
+def _dead_channels(node: Node, ranges: _Ranges) -> list[int]:
+    """Channels that would round to 0 with twice the spread seen."""
+    low, high = ranges[node.name]
+    still_zero = 2 * high - low < 0.25 * _step(node, float(high.max()))
+    return np.flatnonzero(still_zero).tolist()
 
 
 def _step(node: Node, highest: float) -> float:
@@ -137,13 +144,12 @@ def _step(node: Node, highest: float) -> float:
 
 
 def _gains(
-    graph: Graph, images: np.ndarray, stacks: list[_Stack], seed: int
+    graph: Graph, images: np.ndarray, stacks: list[_Stack], steps: dict[str, float], seed: int
 ) -> dict[str, tuple[np.ndarray, float]]:
     """What a copy of each channel wins, up and down by half a step, and that half step."""
     wanted = {node.name: node for stack in stacks for node in stack[:2]}
     found: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
     inside: dict[str, list[np.ndarray]] = {name: [] for name in wanted}
-    steps: dict[str, float] = {}
     batches = itertools.chain.from_iterable(
         gradient_batches(graph, images, seed + draw, "choosing channels to copy")
         for draw in range(_DRAWS)
@@ -151,8 +157,6 @@ def _gains(
     for values, gradients in batches:
         for name, node in wanted.items():
             value, gradient = values[name], gradients[name]
-            if name not in steps:  # About: the scale is chosen later.
-                steps[name] = _step(node, float(tf.reduce_max(value)))
             errors = [
                 # Not pixel by pixel: in even areas all of them err alike.
                 tf.reduce_sum(tf.square(tf.reduce_sum(gradient * error, (1, 2))), 0).numpy()
