@@ -23,7 +23,7 @@ from export import convert, report
 from export.inspection.partitions import count_partitions
 from export.judge import Judge
 from export.recipes import RECIPES
-from export.session import draw_images, open_session
+from export.session import open_session
 from export.writer import INPUT_NAME, SIGNATURE
 from mobilenet_tf import cli, files, runs
 from mobilenet_tf.classifier import KerasClassifier
@@ -66,7 +66,7 @@ def compare(run: str, samples: int, seed: int) -> dict[str, Any]:
     session = open_session(run, None, None)
     assert session.data is not None
     model, source = KerasClassifier(session.model_path), datasets.open_source(session.data)
-    judge, calibration = Judge(model, source), draw_images(source, model, samples, seed)
+    judge, calibration = Judge(model, source), source.draw_train(model.image_size, samples, seed)
     row: dict[str, Any] = {
         "network": session.name,
         "dataset": os.path.basename(os.path.normpath(session.data.dataset)),

@@ -58,7 +58,7 @@ def choose_for_measuring(
         UsageError: no data set.
         ValueError: see `convert.prepare`.
     """
-    from export import convert, session  # TensorFlow: slow to import, not for --help.
+    from export import convert  # TensorFlow: slow to import, not for --help.
     from export.judge import check_classes
     from mobilenet_tf.classifier import KerasClassifier
 
@@ -70,7 +70,7 @@ def choose_for_measuring(
     model = KerasClassifier(job.model_path)
     source = datasets.open_source(job.data)
     check_classes(model, source)
-    images = session.draw_images(source, model, calibration_samples + samples, seed)
+    images = source.draw_train(model.image_size, calibration_samples + samples, seed)
     measured = np.unique(np.linspace(0, len(images) - 1, samples).astype(int))
     recipe, calibration = RECIPES["int8"], np.delete(images, measured, axis=0)
     prepared = convert.prepare(model.model, recipe, calibration, hard_swish, seed)

@@ -24,10 +24,9 @@ from export.quantization.scales import Quantization
 from export.recipes import RECIPES
 from export.settings import AUTO, Budget, Settings
 from mobilenet_tf import files, run_folders, runs
-from mobilenet_tf.classifier import Classifier, KerasClassifier
+from mobilenet_tf.classifier import KerasClassifier
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import datasets
-from mobilenet_tf.data.store import balanced_indices
 from mobilenet_tf.progress import say
 
 _TRIES = 24  # Conversions that leave out layers which `AUTO` may do without.
@@ -183,7 +182,7 @@ def _make(
     if settings.keep_float and settings.keep_float != (AUTO,):  # Not after calibrating.
         graph = export_form(from_keras(model.model), settings.hard_swish_form)
         conversion.check_layers(graph, frozenset(settings.keep_float))
-    calibration = draw_images(source, model, settings.calibration_samples, settings.seed)
+    calibration = source.draw_train(model.image_size, settings.calibration_samples, settings.seed)
     return _Made(*_quantize(model, calibration, settings, judge), len(calibration))
 
 
@@ -248,12 +247,6 @@ def _fewest_float_layers(
         return sets[-1]
     order = [node.name for node in prepared.graph.nodes if node.name in sets[steps]]
     return frozenset(mixed.needed(lambda layers: meets(frozenset(layers)), order, _TRIES))
-
-
-def draw_images(source: datasets.Source, model: Classifier, count: int, seed: int) -> np.ndarray:
-    """Training images, uint8 (images, height, width, 3), class-balanced."""
-    train = source.read_train(model.image_size)
-    return train.images.fetch(balanced_indices(train.labels, count, seed))
 
 
 def _check(session: Session, settings: Settings) -> None:

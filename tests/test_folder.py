@@ -17,7 +17,7 @@ from mobilenet_tf.data.folder import (
     read_folder,
     split_folder,
 )
-from mobilenet_tf.data.store import ArrayImages, FileImages
+from mobilenet_tf.data.store import ArrayImages, FileImages, balanced_indices
 
 NFC = unicodedata.normalize("NFC", "café")
 NFD = unicodedata.normalize("NFD", "café")
@@ -279,6 +279,28 @@ def test_bad_images_of_both_parts_are_reported_at_once(damaged):
     with pytest.raises(ValueError, match=f"Received: {len(BAD)} unreadable: .*dog") as caught:
         source.read_train(16)
     assert "--skip-bad-images" in str(caught.value)
+
+
+def test_drawing_reads_no_other_image(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "data", {"cat": 12, "dog": 6})
+    source = FolderSource(DataConfig(dataset=root))
+    train = source.read_train(16)
+    expected = train.images.fetch(balanced_indices(train.labels, 7, seed=3))
+    read = []
+    load = folders.load_image
+    monkeypatch.setattr(
+        folders, "load_image", lambda path, size: read.append(path) or load(path, size)
+    )
+    np.testing.assert_array_equal(source.draw_train(16, 7, seed=3), expected)
+    assert len(set(read)) == 7
+    assert len(source.draw_train(16, 1000, seed=3)) == len(train)
+
+
+def test_drawn_images_must_be_readable(damaged):
+    with pytest.raises(ValueError, match="unreadable: "):
+        FolderSource(DataConfig(dataset=damaged)).draw_train(16, 1000, seed=0)
+    skipping = FolderSource(DataConfig(dataset=damaged, skip_bad_images=True))
+    assert len(skipping.draw_train(16, 1000, seed=0)) == len(skipping.read_train(16))
 
 
 def test_bad_validation_images_are_reported(root, tmp_path):

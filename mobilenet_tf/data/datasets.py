@@ -10,7 +10,7 @@ from PIL import Image
 from mobilenet_tf.cli import UsageError
 from mobilenet_tf.data import folder, tfds_source
 from mobilenet_tf.data.provenance import Provenance
-from mobilenet_tf.data.store import Split
+from mobilenet_tf.data.store import Split, balanced_indices
 from mobilenet_tf.layout import MIN_IMAGE_SIZE
 
 MAX_DEFAULT_SIZE = 224  # What the papers use; more is asked for explicitly.
@@ -57,6 +57,9 @@ class Source(Protocol):
 
     def read_train(self, image_size: int) -> Split:
         """The training images, stretched to the size."""
+
+    def draw_train(self, image_size: int, count: int, seed: int) -> np.ndarray:
+        """Some of the training images, uint8 (images, size, size, 3); see `balanced_indices`."""
 
     def read_validation(self, image_size: int) -> Split:
         """The validation images, stretched to the size."""
@@ -149,6 +152,19 @@ class FolderSource:
         folder.require_images(self._train, split)
         self._note(bad)
         return split
+
+    def draw_train(self, image_size: int, count: int, seed: int) -> np.ndarray:
+        """See `Source`; no other image is read."""
+        labels = np.array([label for _, label in self._train.files], np.int64)
+        drawn = balanced_indices(labels, count, seed)
+        files = tuple(self._train.files[i] for i in drawn)
+        part = dataclasses.replace(self._train, files=files)
+        split, bad = folder.read_folder(part, image_size)
+        if not self._skip:
+            folder.refuse_bad(bad)
+        if not len(split):
+            folder.require_images(part, split)
+        return split.images.fetch(np.arange(len(split)))
 
     def read_validation(self, image_size: int) -> Split:
         """See `Source`; a class may lose all its validation images, but not every class."""

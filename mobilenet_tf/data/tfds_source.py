@@ -11,7 +11,7 @@ import numpy as np
 
 from mobilenet_tf.data.images import ImageError, resize_image, to_rgb_array
 from mobilenet_tf.data.provenance import Provenance
-from mobilenet_tf.data.store import ArrayImages, Split, empty_pixels
+from mobilenet_tf.data.store import ArrayImages, Split, balanced_indices, empty_pixels
 from mobilenet_tf.progress import progress
 
 _VALIDATION_SPLITS = ("validation", "val", "test")
@@ -137,6 +137,11 @@ class TFDSSource:
     def read_train(self, image_size: int) -> Split:
         """Decodes and stretches the training images."""
         return self._read(self.train_split, image_size)
+
+    def draw_train(self, image_size: int, count: int, seed: int) -> np.ndarray:
+        """Some of the training images, uint8 (images, size, size, 3); see `balanced_indices`."""
+        train = self.read_train(image_size)
+        return train.images.fetch(balanced_indices(train.labels, count, seed))
 
     def read_validation(self, image_size: int) -> Split:
         """Decodes and stretches the validation images."""
