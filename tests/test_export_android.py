@@ -145,7 +145,7 @@ def test_a_folder_without_the_right_to_write(bundle, tmp_path, capfd, monkeypatc
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr(os, "mkdir", deny)  # Root, too, must fail here.
-    words = f"Permission denied: {tmp_path}\n"
+    words = f"Received: {tmp_path} (Permission denied)\n"
     _expect_refusal([tmp_path / "app", "--bundle", bundle], words, capfd)
 
 

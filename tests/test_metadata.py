@@ -259,7 +259,7 @@ def test_no_right_to_read_or_write(tmp_path, capfd, monkeypatch):
         raise PermissionError(13, "Permission denied", os.path.join(options["dir"], ".new-x"))
 
     monkeypatch.setattr(tempfile, "mkstemp", deny)
-    words = [f"Permission denied: {tmp_path}\n"]
+    words = [f"Received: {tmp_path} (Permission denied)\n"]
     _refuse([model, "--labels", names, "--overwrite"], words, capfd)
 
 
@@ -292,8 +292,8 @@ def test_missing_files_and_wrong_usage(tmp_path, capfd):
     (tmp_path / "folder.tflite").mkdir()
     folder = str(tmp_path / "folder.tflite")
     _refuse([folder], ["must be a .tflite file", folder], capfd)
-    _refuse([*adding, folder, "--overwrite"], [f"Is a directory: {folder}\n"], capfd)
-    _refuse([model, "--labels", folder, "--overwrite"], [f"Is a directory: {folder}\n"], capfd)
+    _refuse([*adding, folder, "--overwrite"], [f"Received: {folder} (Is a directory)\n"], capfd)
+    _refuse([model, "--labels", folder, "--overwrite"], [f"Received: {folder} (Is a directory)\n"], capfd)
     assert sorted(os.listdir(tmp_path)) == ["folder.tflite", "m.tflite", "names.txt"]
     assert (tmp_path / "m.tflite").read_bytes() == tiny_model()
 
