@@ -293,7 +293,11 @@ def test_missing_files_and_wrong_usage(tmp_path, capfd):
     folder = str(tmp_path / "folder.tflite")
     _refuse([folder], ["must be a .tflite file", folder], capfd)
     _refuse([*adding, folder, "--overwrite"], [f"Received: {folder} (Is a directory)\n"], capfd)
-    _refuse([model, "--labels", folder, "--overwrite"], [f"Received: {folder} (Is a directory)\n"], capfd)
+    _refuse(
+        [model, "--labels", folder, "--overwrite"],
+        [f"Received: {folder} (Is a directory)\n"],
+        capfd,
+    )
     assert sorted(os.listdir(tmp_path)) == ["folder.tflite", "m.tflite", "names.txt"]
     assert (tmp_path / "m.tflite").read_bytes() == tiny_model()
 
