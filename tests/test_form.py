@@ -48,6 +48,19 @@ def _swish(model) -> bool:
     return any("hard_swish" in layer.name for layer in model.layers)
 
 
+def test_gates_of_squeeze_excites_end_their_convolutions(model):
+    layers = [layer.name for layer in model.layers]
+    excites = [name for name in layers if name.endswith("squeeze_excite_conv_1")]
+    graph = export_form(from_keras(model), "split")
+    gates = [node for node in graph.nodes if node.op == "gate"]
+    assert len(gates) == sum(node.op == "multiply" for node in graph.nodes) - len(excites)
+    for name in excites:
+        assert graph[name].activation == "relu6"
+        # relu6(x + 3): the 3 is in the bias, which nothing else is folded into.
+        own = model.get_layer(name).get_weights()[1]
+        np.testing.assert_allclose(graph[name].bias, own + 3, rtol=1e-6)
+
+
 def test_trained_weights_stay_the_same_function(shared):
     path = str(shared("weights/mobilenet_v1_0.25_224_1001_classes.h5"))
     options = ModelOptions((224, 224, 3), alpha=0.25, classes=1001)
