@@ -111,7 +111,7 @@ def make_runs_folder(args: argparse.Namespace, folders: Sequence[str]) -> None:
         folders: names in --runs that the seeds' numbers complete, see `run_folder`.
 
     Raises:
-        ValueError, UsageError: a run folder or --output that exists.
+        ValueError: a run folder or --output that exists.
     """
     files.refuse_existing(args.output, args.overwrite)
     for path in (run_folder(args.runs, name, seed) for seed in args.seeds for name in folders):

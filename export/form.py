@@ -216,20 +216,19 @@ def _raised_convolutions(graph: Graph, keep: bool) -> dict[str, float]:
 
 def fuse_gates(graph: Graph) -> Graph:
     """Lets the convolution before a squeeze-excite's hard-sigmoid write relu6(x + 3) itself."""
-    followers = _sole_followers(graph, "gate")
-    fused = {
-        gate.name
-        for name, gate in followers.items()
+    gates = {
+        name: gate.name
+        for name, gate in _sole_followers(graph, "gate").items()
         if graph[name].weighted and graph[name].activation == "linear"
     }
+    fused = set(gates.values())
 
     def visit(node: Node) -> list[Node]:
         if node.name in fused:
             return []
-        gate = followers.get(node.name)
-        if gate is None or gate.name not in fused:
-            return [node]
-        return [dataclasses.replace(node, bias=node.numbers()[1] + 3.0, activation="relu6")]
+        if node.name in gates:
+            return [dataclasses.replace(node, bias=node.numbers()[1] + 3.0, activation="relu6")]
+        return [node]
 
     return rewrite(graph, visit)
 

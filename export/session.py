@@ -114,11 +114,11 @@ def convert(
     model = KerasClassifier(session.model_path)
     metadata = packaging.describe(session.name, settings.recipe, model.class_names)
     source = None if session.data is None else datasets.open_source(session.data)
+    trained = _trained(model, settings)
+    judge = None
     if source is not None:
         check_classes(model, source)
-    trained = _trained(model, settings)
-    float_model = model if trained is None else reference.of_trained(model)
-    judge = None if source is None else Judge(float_model, source)
+        judge = Judge(model if trained is None else reference.of_trained(model), source)
     say(f"converting {session.model_path}, --quantize {settings.recipe.name}")
     if trained is not None:
         made = _Made(conversion.write_trained(session.name, *trained))

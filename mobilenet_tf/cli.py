@@ -69,7 +69,7 @@ def exits(main: Callable[..., int]) -> Callable[..., int]:
             return 0
         except OSError as error:
             if not error.filename or not error.strerror:
-                return _report(error, WORK_ERROR)
+                return _report(error.strerror or error, WORK_ERROR)
             return _report(
                 "a file or folder must exist and be usable; mend it or name another. "
                 f"Received: {error.filename} ({error.strerror})",

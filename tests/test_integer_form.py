@@ -42,7 +42,8 @@ def _first_layer(size, kernel, stride, dilation=1, padding="same", op="conv"):
     channels = kernel[-1] if op == "conv" else kernel[-2]
     if op == "depthwise":
         weights[0, 0, :, :] = 1.0
-    bias = RNG.uniform(-20, 20, channels).astype(np.float32)
+    # Whole steps of its own scale, 1/127.
+    bias = (RNG.integers(-20 * 127, 20 * 127, channels) / 127).astype(np.float32)
     image = RNG.integers(0, 256, (2, height, width, 3), np.uint8)
     shifted = image.astype(np.float32) - 128
     convolve = tf.nn.conv2d if op == "conv" else tf.nn.depthwise_conv2d
@@ -90,8 +91,7 @@ def test_bytes_are_shifted_exactly_and_inside_xnnpack(size, options, tmp_path):
     # From uint8 to int8 by way of floats: XNNPACK takes no QUANTIZE from one to the other.
     assert _ops(content)[:3] == ["DEQUANTIZE", "QUANTIZE", "ADD"]
     found = _predict(content, images, tmp_path / "x.tflite")
-    # Half a step of the output, and of the bias.
-    np.testing.assert_allclose(found, expected, atol=_STEP / 2 + 1 / 127 / 2 + 1e-3)
+    np.testing.assert_allclose(found, expected, atol=_STEP / 2 + 1e-3)
     partitions = count_partitions(str(tmp_path / "x.tflite"))
     assert partitions.count == 1 and partitions.outside == {}
 

@@ -27,6 +27,8 @@ _DRAWS = 2  # Of labels for each.
 _LEAST_INSIDE = 0.6  # Of a channel's values, on the images: not cut off by its activation.
 _LEAST_COVER = 0.9  # Of a depthwise kernel that lies on the map and not on its padding.
 
+_Ranges = dict[str, tuple[np.ndarray, np.ndarray]]  # Least and greatest value per channel.
+
 
 class _Stack(NamedTuple):
     """A convolution, the depthwise one that alone reads it, and the 1x1 one that reads that."""
@@ -105,9 +107,6 @@ def _stacks(graph: Graph) -> list[_Stack]:
         if active and readers[0].numbers()[0].shape[3] == 1:
             found.append(stack)
     return found
-
-
-_Ranges = dict[str, tuple[np.ndarray, np.ndarray]]  # Least and greatest value per channel.
 
 
 def _ranges(graph: Graph, images: np.ndarray, stacks: list[_Stack]) -> _Ranges:
